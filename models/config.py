@@ -1,0 +1,130 @@
+"""Hyperparameters: one page of names, one meaning each.
+
+Every name below is a setting of the service, too (`FRESHET_LEARNING__<NAME>`), checked when the
+value is made, so that a wrong one is refused at start with a sentence and not at midnight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ENCODERS = ("gru", "mf")
+METHODS = ("l2", "ewc", "online-ewc", "replay")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningConfig:
+    """How a model is built, updated, consolidated and judged.
+
+    Raises:
+        ValueError: a name that does not exist or a number out of its range; the message says
+            what is allowed.
+    """
+
+    # the encoder
+    encoder: str = "gru"
+    """`gru` (a query from the history) or `mf` (a query from the user's row)."""
+    embedding_dim: int = 64
+    """D, the length of an item row and of a query."""
+    max_history: int = 50
+    """S, the number of latest interactions of a user that a query is made from."""
+    dropout: float = 0.3
+    """Share of the encoder's inputs and outputs zeroed while training."""
+    normalize: bool = True
+    """Cosine scores with a learned temperature; plain dot products when false."""
+    temperature: float = 12.0
+    """Initial factor on cosine scores (the inverse temperature, learned afterwards)."""
+
+    # one update
+    learning_rate: float = 0.01
+    batch_size: int = 128
+    """Sequences in a step; every position of a sequence is a target."""
+    epochs: int = 4
+    """Passes over the new samples in an incremental update."""
+    full_epochs: int = 8
+    """Passes over the archive in a full retrain."""
+    min_steps: int = 40
+    """An update takes at least so many steps while it has any sample: small windows count too."""
+    num_negatives: int = 1024
+    """Negatives shared by a batch, drawn by smoothed popularity, corrected by logQ."""
+    weight_decay: float = 0.0
+
+    # the methods against forgetting, composed as a list
+    methods: tuple[str, ...] = ("online-ewc", "replay")
+    ewc_lambda: float = 1.0
+    """Strength of the EWC penalty."""
+    l2_lambda: float = 0.01
+    """Strength of the plain pull to the last consolidated weights."""
+    decay: float = 0.9
+    """γ of online EWC: what is left of the old Fisher after a consolidation."""
+    fisher: str = "empirical"
+    """Labels the Fisher is taken at: `empirical` (those observed) or `sampled` (the model's)."""
+    fisher_samples: int = 2048
+    """Targets per consolidation that the Fisher is estimated from."""
+    replay_ratio: float = 1.0
+    """Replayed samples per new sample in an update."""
+    replay_size: int = 30_000
+    """Samples kept in the replay buffer."""
+
+    # windows and the gate
+    probe_share: float = 0.01
+    """Users (by keyed hash) that no mode ever trains on: the memory of past periods."""
+    probe_bands: int = 16
+    """Age bands the probes are kept in."""
+    probe_size: int = 5_000
+    """Probe queries kept in all."""
+    holdout_share: float = 0.1
+    """Users of a window held out of its update and trained with the next."""
+    gate_margin: float = 0.05
+    """Relative loss that is tolerated before significance is asked."""
+    gate_confidence: float = 0.95
+    gate_min_users: int = 30
+    """Below so many users the gate says `insufficient_evidence` and accepts."""
+    top_k: int = 20
+    """K of Recall@K, NDCG@K and MRR@K, here and in the gate."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _one_of("encoder", self.encoder, ENCODERS)
+        _one_of("fisher", self.fisher, ("empirical", "sampled"))
+        for method in self.methods:
+            _one_of("methods", method, METHODS)
+        if len(set(self.methods)) != len(self.methods):
+            raise ValueError(f"methods: each at most once, got {list(self.methods)}")
+        for name in (
+            "embedding_dim",
+            "max_history",
+            "batch_size",
+            "epochs",
+            "full_epochs",
+            "num_negatives",
+            "fisher_samples",
+            "probe_bands",
+            "top_k",
+        ):
+            _at_least(name, getattr(self, name), 1)
+        for name in ("min_steps", "replay_size", "probe_size", "gate_min_users", "seed"):
+            _at_least(name, getattr(self, name), 0)
+        for name in ("weight_decay", "ewc_lambda", "l2_lambda", "replay_ratio", "gate_margin"):
+            _at_least(name, getattr(self, name), 0.0)
+        for name in ("learning_rate", "temperature"):
+            _between(name, getattr(self, name), 0.0, 1e3, open_below=True)
+        for name in ("dropout", "probe_share", "holdout_share", "decay"):
+            _between(name, getattr(self, name), 0.0, 1.0)
+        _between("gate_confidence", self.gate_confidence, 0.5, 0.9999)
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}: {value!r} is not known; allowed are {', '.join(allowed)}")
+
+
+def _at_least(name: str, value: float, low: float) -> None:
+    if not value >= low:
+        raise ValueError(f"{name}: must be at least {low}, got {value}")
+
+
+def _between(name: str, value: float, low: float, high: float, *, open_below: bool = False) -> None:
+    if not (low < value if open_below else low <= value) or not value <= high:
+        bracket = "(" if open_below else "["
+        raise ValueError(f"{name}: must lie in {bracket}{low}, {high}], got {value}")

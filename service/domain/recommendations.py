@@ -1,0 +1,43 @@
+"""What is asked of the recommender and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One request for recommendations: a known user, or a session's history, or neither.
+
+    `categories` asks for items in any of them; empty means every category.
+    """
+
+    user_id: str | None = None
+    history: tuple[str, ...] | None = None
+    """Item ids, oldest first, sent with the request in place of the stored history."""
+    limit: int = 20
+    categories: frozenset[str] = frozenset()
+    exclude: frozenset[str] = frozenset()
+    exclude_seen: bool = True
+    explain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendedItem:
+    item_id: str
+    score: float
+    source: str
+    """`model`, `trending`, `popular` or `latest`."""
+    because: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    recommendation_id: str
+    user_id: str | None
+    source: str
+    """`personalized`, `session` or `fallback`."""
+    model_version: int
+    learned_until_ms: int | None
+    items: tuple[RecommendedItem, ...]
+    degraded: tuple[str, ...] = field(default=())

@@ -1,0 +1,152 @@
+"""Settings: read once per process, at its entry; below that, values travel as arguments.
+
+Each is an environment variable `FRESHET_<NAME>` (nested names joined by `__`), a line in `.env`,
+and, where the command line offers it, a flag of the same name.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.config import LearningConfig
+
+
+class WindowSettings(BaseModel):
+    """When the learner cuts a window."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_events: int = Field(2_000, ge=1, description="cut after so many events …")
+    max_age_s: float = Field(30.0, gt=0, description="… or when the oldest is so old")
+
+
+class LogSettings(BaseModel):
+    """The event log, its durability and the histories beside it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fsync: Literal["always", "everysec"] = Field(
+        "always", description="AOF policy of the embedded server"
+    )
+    max_entries: int = Field(
+        1_000_000, ge=1, description="above so many unlearned entries events get 503 backpressure"
+    )
+    history_size: int = Field(200, ge=1, le=10_000, description="interactions kept per user")
+    history_days: int = Field(
+        365, ge=1, description="days after a user's last event that the history is kept"
+    )
+    retention_days: int = Field(
+        7, ge=1, description="how far back an event's timestamp may lie; also the repeat window"
+    )
+    dedupe_max_ids: int = Field(
+        2_000_000, ge=1, description="event ids remembered against repeats, at most"
+    )
+    timeout_s: float = Field(0.5, gt=0, description="deadline of one call on the serving path")
+
+
+class ServingSettings(BaseModel):
+    """How answers are made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    poll_s: float = Field(1.0, gt=0, description="how often a replica looks at the head")
+    catalogue_poll_s: float = Field(
+        0.5, gt=0, description="how often a replica looks for catalogue writes of others"
+    )
+    lists_refresh_s: float = Field(
+        1.0, gt=0, description="how often trending and popular are counted anew"
+    )
+    lists_size: int = Field(1_000, ge=1, description="length of the trending and popular lists")
+    trending_half_life_h: float = Field(6.0, gt=0, description="decay of trending")
+    drain_s: float = Field(
+        3.0, ge=0, description="seconds between not-ready and the end of accepting on SIGTERM"
+    )
+
+
+class LimitSettings(BaseModel):
+    """What one request may ask."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_body_bytes: int = Field(1_048_576, ge=1_024, description="larger bodies get 413")
+    max_batch: int = Field(1_000, ge=1, description="events, items or requests in a batch")
+    requests_per_s: float = Field(0.0, ge=0, description="per key; 0 is without limit")
+    future_s: float = Field(300.0, ge=0, description="how far ahead a timestamp may lie")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, with its default."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FRESHET_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+    )
+
+    host: str = Field("127.0.0.1", description="address the api listens on")
+    port: int = Field(8000, ge=0, le=65_535, description="port the api listens on")
+    data_dir: Path = Field(Path(".freshet"), description="checkpoints, archive, embedded stores")
+    redis_url: str | None = Field(
+        None, description="the event log's server; unset: an embedded one is started"
+    )
+    database_url: str | None = Field(
+        None, description="the registry; unset: SQLite in the data directory"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where torch computes")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="lines below it are not written"
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="`auto`: console on a terminal, else json"
+    )
+    namespace: str = Field(
+        "freshet", pattern=r"^[a-z0-9_-]{1,32}$", description="prefix of every Redis key"
+    )
+    event_types: dict[str, float] = Field(
+        {
+            "click": 1.0,
+            "view": 1.0,
+            "cart": 3.0,
+            "purchase": 5.0,
+            "rating": 1.0,
+            "play": 1.0,
+            "like": 2.0,
+            "impression": 0.0,
+            "skip": 0.0,
+        },
+        description="event types and their weights; weight 0 is no positive signal",
+    )
+
+    window: WindowSettings = WindowSettings()
+    log: LogSettings = LogSettings()
+    serving: ServingSettings = ServingSettings()
+    limits: LimitSettings = LimitSettings()
+    learning: LearningConfig = LearningConfig()
+
+    @field_validator("learning", mode="before")
+    @classmethod
+    def _read_lists(cls, value: Any) -> Any:
+        """Lists arrive from the environment as JSON text; a plain dataclass would keep the text."""
+        if not isinstance(value, dict):
+            return value
+        return {
+            name: json.loads(part) if isinstance(part, str) and part.startswith("[") else part
+            for name, part in value.items()
+        }
+
+    @field_validator("event_types")
+    @classmethod
+    def _check_event_types(cls, value: dict[str, float]) -> dict[str, float]:
+        if "click" not in value:
+            raise ValueError("event_types: 'click' is the default type and must be there")
+        for name, weight in value.items():
+            if not 0.0 <= weight < 1e6:
+                raise ValueError(f"event_types: the weight of {name!r} must lie in [0, 1e6)")
+        return value
