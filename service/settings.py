@@ -123,6 +123,10 @@ class Settings(BaseSettings):
         },
         description="event types and their weights; weight 0 is no positive signal",
     )
+    positive_from: dict[str, float] = Field(
+        {"rating": 4.0},
+        description="events of these types with a value below it are no positive signal",
+    )
 
     window: WindowSettings = WindowSettings()
     log: LogSettings = LogSettings()
