@@ -68,6 +68,23 @@ class ServingSettings(BaseModel):
     )
 
 
+class LearnerSettings(BaseModel):
+    """How the learner's process runs; what it learns is in `learning`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threads: int = Field(0, ge=0, description="torch threads of the learner; 0: one per core")
+    poll_s: float = Field(
+        0.25, gt=0, description="how often the learner looks at the log and at the jobs"
+    )
+    keep_versions: int = Field(
+        5, ge=1, description="latest activated versions whose checkpoints stay for a rollback"
+    )
+    full_nice: int = Field(
+        10, ge=0, le=19, description="niceness of the process that trains a full retrain"
+    )
+
+
 class LimitSettings(BaseModel):
     """What one request may ask."""
 
@@ -132,6 +149,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     serving: ServingSettings = ServingSettings()
     limits: LimitSettings = LimitSettings()
+    learner: LearnerSettings = LearnerSettings()
     learning: LearningConfig = LearningConfig()
 
     @field_validator("learning", mode="before")
