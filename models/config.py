@@ -37,6 +37,7 @@ class LearningConfig:
 
     # one update
     learning_rate: float = 0.01
+    """Step size of the optimizer."""
     batch_size: int = 128
     """Sequences in a step; every position of a sequence is a target."""
     epochs: int = 4
@@ -48,6 +49,7 @@ class LearningConfig:
     num_negatives: int = 1024
     """Negatives shared by a batch, drawn by smoothed popularity, corrected by logQ."""
     weight_decay: float = 0.0
+    """Pull of the touched weights to zero, per step."""
 
     # the methods against forgetting, composed as a list
     methods: tuple[str, ...] = ("online-ewc", "replay")
@@ -78,11 +80,13 @@ class LearningConfig:
     gate_margin: float = 0.05
     """Relative loss that is tolerated before significance is asked."""
     gate_confidence: float = 0.95
+    """Confidence of the bootstrap intervals that the gate refuses by."""
     gate_min_users: int = 30
     """Below so many users the gate says `insufficient_evidence` and accepts."""
     top_k: int = 20
     """K of Recall@K, NDCG@K and MRR@K, here and in the gate."""
     seed: int = 0
+    """Seed of the first weights; every window has its own beside it."""
 
     def __post_init__(self) -> None:
         _one_of("encoder", self.encoder, ENCODERS)
