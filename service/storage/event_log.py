@@ -1,0 +1,152 @@
+"""The event log as its reader sees it: a log, not a queue.
+
+The reader's position lives in the registry's head and in its checkpoints, never here, so an event
+affects a model exactly once. There are no consumer groups and nothing is acknowledged.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import redis
+
+from service.domain.interactions import START, LogEntry, Position
+from service.errors import CorruptEntry
+from service.storage.connections import answering
+from service.storage.entries import unpack
+from service.storage.keys import Keys
+
+_PAGE = 64
+_MAX_DEAD_LETTERS = 10_000
+
+_Raw = tuple[bytes, Mapping[bytes, bytes]]
+
+
+class EventLog:
+    """One shard's log, read in order.
+
+    Args:
+        client: a client that returns bytes; see `service.storage.connections`.
+        keys: names of the shard.
+    """
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+
+    def incarnation(self) -> str:
+        """The name of this very log, made up by the first who asks.
+
+        A server that was wiped has another one, and its ids say nothing about old positions.
+        """
+        with answering("log incarnation"):
+            self._client.set(self._keys.incarnation, uuid.uuid4().hex, nx=True)
+            return cast(bytes, self._client.get(self._keys.incarnation)).decode()
+
+    def read(self, after: Position, max_events: int) -> list[LogEntry]:
+        """Whole entries after `after` in log order, up to `max_events` events.
+
+        An entry larger than `max_events` comes alone. One that cannot be decoded goes to the dead
+        letters, once, and comes back without interactions, so that the reader passes it.
+
+        Raises:
+            Unavailable: the server does not answer.
+        """
+        entries: list[LogEntry] = []
+        events = 0
+        for entry_id, fields in self._scan(after):
+            entry = self._decode(entry_id, fields)
+            events += len(entry.interactions)
+            if entries and events > max_events:
+                break
+            entries.append(entry)
+            if events >= max_events or len(entries) >= max_events:
+                break
+        return entries
+
+    def last(self) -> Position:
+        """The id last given out, even when its entry has been trimmed; START for an empty log."""
+        with answering("log end"):
+            try:
+                info = cast(dict[str, Any], self._client.xinfo_stream(self._keys.log))
+            except redis.ResponseError as error:
+                if "no such key" not in str(error):
+                    raise
+                return START
+        return _position(info["last-generated-id"])
+
+    def oldest(self) -> Position | None:
+        """The first entry still in the log; None when there is none."""
+        first = next(iter(self._page(START, 1)), None)
+        return None if first is None else _position(first[0])
+
+    def length(self) -> int:
+        """Entries in the log."""
+        with answering("log length"):
+            return cast(int, self._client.xlen(self._keys.log))
+
+    def total(self) -> int:
+        """Events ever appended."""
+        with answering("log total"):
+            return int(cast(bytes | None, self._client.get(self._keys.log_total)) or 0)
+
+    def events_after(self, position: Position) -> int:
+        """Events in the entries after `position`, by subtraction of running totals."""
+        for _, fields in self._scan(position):
+            try:
+                before = int(fields[b"t"]) - int(fields[b"n"])
+            except (KeyError, ValueError):
+                continue
+            return max(self.total() - before, 0)
+        return 0
+
+    def trim(self, before: Position) -> int:
+        """Drop the entries before `before`; returns how many.
+
+        To be called with a position that the archive holds. The entry at `before` stays.
+        """
+        with answering("log trim"):
+            return cast(
+                int, self._client.xtrim(self._keys.log, minid=str(before), approximate=False)
+            )
+
+    def dead_letters(self) -> int:
+        """How many entries could not be decoded."""
+        with answering("dead letters"):
+            return cast(int, self._client.xlen(self._keys.dead_letters))
+
+    def _decode(self, entry_id: bytes, fields: Mapping[bytes, bytes]) -> LogEntry:
+        position = _position(entry_id)
+        try:
+            return LogEntry(position, unpack(fields))
+        except CorruptEntry as error:
+            self._bury(position, fields, str(error))
+            return LogEntry(position, ())
+
+    def _bury(self, position: Position, fields: Mapping[bytes, bytes], reason: str) -> None:
+        """The dead letter keeps the entry's own id, so the second burial is refused by Redis."""
+        letter: dict[Any, Any] = {b"reason": reason, b"fields": repr(dict(fields))[:65_536]}
+        with answering("dead letters"):
+            try:
+                self._client.xadd(
+                    self._keys.dead_letters, letter, id=str(position), maxlen=_MAX_DEAD_LETTERS
+                )
+            except redis.ResponseError as error:
+                if "equal or smaller" not in str(error):
+                    raise
+
+    def _scan(self, after: Position) -> Iterator[_Raw]:
+        while page := self._page(after, _PAGE):
+            yield from page
+            after = _position(page[-1][0])
+
+    def _page(self, after: Position, count: int) -> list[_Raw]:
+        with answering("log"):
+            page = self._client.xrange(self._keys.log, min=f"({after}", max="+", count=count)
+        return cast(list[_Raw], page)
+
+
+def _position(entry_id: bytes | str) -> Position:
+    return Position.parse(entry_id.decode() if isinstance(entry_id, bytes) else entry_id)

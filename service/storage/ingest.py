@@ -1,0 +1,161 @@
+"""Taking events in: the packed log entry and the users' histories, in one atomic step.
+
+One call of one server-side script per request. Sent twice, a batch leaves two log entries (whose
+repeats every reader drops) and one member each in the histories; popularity counts it once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from hashlib import sha1
+from importlib.resources import files
+from typing import cast
+
+import redis
+import redis.asyncio
+from redis.exceptions import NoScriptError
+
+from service.domain.interactions import Interaction, Position
+from service.domain.weights import EventWeights
+from service.errors import Backpressure, OutcomeUnknown
+from service.settings import LogSettings
+from service.storage import entries, history, popularity
+from service.storage.keys import Keys
+
+_CHECK_EVERY_S = 30.0
+_REFUSED = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "LOADING")
+
+
+def now_ms() -> int:
+    """Unix milliseconds by this machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
+class Ingest:
+    """Appends accepted interactions to one shard.
+
+    Args:
+        client: a client without silent retries; see `service.storage.connections`.
+        keys: names of the shard.
+        settings: sizes, lives and the deadline.
+        weights: which events count as popularity.
+        clock: Unix milliseconds.
+    """
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        keys: Keys,
+        settings: LogSettings,
+        weights: EventWeights,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._settings = settings
+        self._weights = weights
+        self._clock = clock
+        self._script = (files("service.storage") / "ingest.lua").read_text()
+        self._digest = sha1(self._script.encode(), usedforsecurity=False).hexdigest()
+        self._durability = "memory"
+        self._checked_s = float("-inf")
+
+    async def append(self, interactions: Sequence[Interaction]) -> Position:
+        """Append a batch: all of it or nothing.
+
+        Returns:
+            The position of its log entry.
+
+        Raises:
+            Backpressure: the log is full, cannot be reached or cannot persist; nothing was kept.
+            OutcomeUnknown: no answer came in time; the batch may be in the log. The same events
+                with the same ids can be sent again without harm.
+        """
+        keys, args = self._call(interactions)
+        try:
+            entry_id = await self._run(keys, args)
+        except (redis.RedisError, OSError, TimeoutError) as error:
+            raise _outcome(error) from error
+        if entry_id is None:
+            raise Backpressure("the event log is full: learning is behind")
+        return Position.parse(entry_id.decode())
+
+    async def durability(self) -> str:
+        """`always`, `everysec` or `memory`: what an answered append survives.
+
+        Asked of the server at most every 30 s. A server that may evict keys, does not append to a
+        file, or does not say, is taken for `memory`, for no more can be promised.
+        """
+        if time.monotonic() - self._checked_s >= _CHECK_EVERY_S:
+            self._checked_s = time.monotonic()
+            self._durability = await self._ask_durability()
+        return self._durability
+
+    async def _ask_durability(self) -> str:
+        try:
+            found = cast(
+                dict[str, str],
+                await self._client.config_get("appendonly", "appendfsync", "maxmemory*"),
+            )
+        except (redis.RedisError, OSError, TimeoutError):
+            return "memory"
+        text = {_text(name): _text(value) for name, value in found.items()}
+        evicts = text.get("maxmemory") != "0" and text.get("maxmemory-policy") != "noeviction"
+        if text.get("appendonly") != "yes" or evicts:
+            return "memory"
+        return {"always": "always", "everysec": "everysec"}.get(text["appendfsync"], "memory")
+
+    async def _run(self, keys: list[str], args: list[str | bytes | int]) -> bytes | None:
+        try:
+            answer = await self._client.evalsha(self._digest, len(keys), *keys, *args)
+        except NoScriptError:  # nothing has run: sending it whole is no second append
+            answer = await self._client.eval(self._script, len(keys), *keys, *args)
+        return cast(bytes | None, answer)
+
+    def _call(
+        self, interactions: Sequence[Interaction]
+    ) -> tuple[list[str], list[str | bytes | int]]:
+        """KEYS and ARGV of the script."""
+        settings, now = self._settings, self._clock()
+        keys = {self._keys.log: 1, self._keys.log_total: 2, self._keys.first_seen: 3}
+        args: list[str | bytes | int] = [
+            settings.max_entries,
+            entries.FORMAT,
+            entries.pack(interactions),
+            len(interactions),
+            settings.history_size,
+            settings.history_days * 86_400_000,
+            popularity.BUCKET_LIFE_S,
+        ]
+        for order, event in enumerate(interactions):
+            weight = self._weights.weight(event.type, event.value)
+            hour = popularity.bucket_hour(event.time_ms, now)
+            bucket = self._keys.popularity(hour)
+            args += (
+                keys.setdefault(self._keys.history(event.user_id), len(keys) + 1),
+                repr(history.score(event.time_ms, order)),
+                history.pack_member(event),
+                event.item_id,
+                min(event.time_ms, now),
+                keys.setdefault(bucket, len(keys) + 1) if weight > 0 else 0,
+                repr(weight),
+                hour,
+            )
+        return list(keys), args
+
+
+def _outcome(error: Exception) -> Backpressure | OutcomeUnknown:
+    """What a failed append means for its batch."""
+    if str(error).startswith(_REFUSED):
+        return Backpressure("the event log cannot persist at the moment")
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ConnectionRefusedError | FileNotFoundError):
+            return Backpressure("the event log cannot be reached")
+        cause = cause.__cause__ or cause.__context__
+    return OutcomeUnknown("the event log did not answer in time: send the same events again")
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

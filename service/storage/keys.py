@@ -1,0 +1,93 @@
+"""The names of everything in Redis, in one place.
+
+Every key carries its shard's hash tag (`{s0}`), so that all keys of a shard live in one slot of a
+Redis Cluster and more shards can be added without renaming anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one shard under one namespace.
+
+    Args:
+        namespace: prefix of every key, so that several services may share a server.
+        shard: number of the shard; users are spread over shards, one is all there is today.
+    """
+
+    namespace: str
+    shard: int = 0
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.namespace}:{{s{self.shard}}}"
+
+    @property
+    def log(self) -> str:
+        """Stream: one entry per accepted request."""
+        return f"{self.prefix}:log"
+
+    @property
+    def log_total(self) -> str:
+        """Counter: events ever appended."""
+        return f"{self.prefix}:log:total"
+
+    @property
+    def incarnation(self) -> str:
+        """String: which log this is; a wiped server has another one."""
+        return f"{self.prefix}:log:incarnation"
+
+    @property
+    def dead_letters(self) -> str:
+        """Stream: entries that cannot be decoded, with the reason."""
+        return f"{self.prefix}:log:dead"
+
+    def history(self, user_id: str) -> str:
+        """Sorted set: a user's latest interactions by time."""
+        return f"{self.prefix}:history:{user_id}"
+
+    def popularity(self, hour: int) -> str:
+        """Sorted set: item → weight of the positive events of an hour since the epoch."""
+        return f"{self.prefix}:popularity:{hour}"
+
+    @property
+    def first_seen(self) -> str:
+        """Sorted set: item → time of the first event that named it."""
+        return f"{self.prefix}:first-seen"
+
+    @property
+    def replay_order(self) -> str:
+        """Sorted set, all scores 0: sample keys in hexadecimal, so in the order of the keys."""
+        return f"{self.prefix}:replay:order"
+
+    @property
+    def replay_samples(self) -> str:
+        """Hash: sample key → packed sample."""
+        return f"{self.prefix}:replay:samples"
+
+    @property
+    def replay_windows(self) -> str:
+        """Sorted set: sample key → window that brought it."""
+        return f"{self.prefix}:replay:windows"
+
+    @property
+    def replicas(self) -> str:
+        """Set: ids of replicas that have lately lived."""
+        return f"{self.prefix}:replicas"
+
+    def replica(self, replica_id: str) -> str:
+        """String with a time to live: what a replica serves."""
+        return f"{self.prefix}:replica:{replica_id}"
+
+    @property
+    def learner(self) -> str:
+        """String with a time to live: what the learner does."""
+        return f"{self.prefix}:learner"
+
+    @property
+    def head_channel(self) -> str:
+        """Channel: a hint that the registry's head has moved; the head itself is the truth."""
+        return f"{self.prefix}:head"
