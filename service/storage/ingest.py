@@ -14,22 +14,26 @@ from typing import cast
 
 import redis
 import redis.asyncio
-from redis.exceptions import NoScriptError
+from redis.exceptions import (
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+)
 
 from service.domain.interactions import Interaction, Position
 from service.domain.weights import EventWeights
 from service.errors import Backpressure, OutcomeUnknown
 from service.settings import LogSettings
 from service.storage import entries, history, popularity
+from service.storage.clock import now_ms
 from service.storage.keys import Keys
 
 _CHECK_EVERY_S = 30.0
-_REFUSED = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "LOADING")
-
-
-def now_ms() -> int:
-    """Unix milliseconds by this machine's clock."""
-    return time.time_ns() // 1_000_000
+_REFUSED = (OutOfMemoryError, ReadOnlyError, BusyLoadingError, MasterDownError, ClusterDownError)
+_REFUSED_TEXT = ("OOM", "READONLY", "MISCONF", "NOREPLICAS")
 
 
 class Ingest:
@@ -147,7 +151,7 @@ class Ingest:
 
 def _outcome(error: Exception) -> Backpressure | OutcomeUnknown:
     """What a failed append means for its batch."""
-    if str(error).startswith(_REFUSED):
+    if isinstance(error, _REFUSED) or str(error).startswith(_REFUSED_TEXT):
         return Backpressure("the event log cannot persist at the moment")
     cause: BaseException | None = error
     while cause is not None:

@@ -7,7 +7,6 @@ read at each call.
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from heapq import nlargest
@@ -15,6 +14,7 @@ from typing import cast
 
 import redis.asyncio
 
+from service.storage.clock import now_ms
 from service.storage.connections import answering
 from service.storage.keys import Keys
 
@@ -23,7 +23,7 @@ REACH_H = 7 * 24
 BUCKET_LIFE_S = (REACH_H + 24) * 3600
 
 _MOVING_H = 2
-_KEEP_PAST_S = 60.0
+_KEEP_PAST_MS = 60_000
 _HOUR_MS = 3_600_000
 
 
@@ -47,16 +47,14 @@ class PopularityStore:
         self,
         client: redis.asyncio.Redis,
         keys: Keys,
-        monotonic_s: Callable[[], float] = time.monotonic,
+        clock: Callable[[], int] = now_ms,
     ) -> None:
         self._client = client
         self._keys = keys
-        self._monotonic_s = monotonic_s
-        self._past: dict[tuple[float, int, int], tuple[int, float, Mapping[str, float]]] = {}
+        self._clock = clock
+        self._past: dict[tuple[float, int, int], tuple[int, int, Mapping[str, float]]] = {}
 
-    async def trending(
-        self, now_ms: int, half_life_h: float, size: int
-    ) -> list[tuple[str, float]]:
+    async def trending(self, now_ms: int, half_life_h: float, size: int) -> list[tuple[str, float]]:
         """Items by decayed weight: Σ over hours of weight · 2^(−age / half life), best first.
 
         Raises:
@@ -64,13 +62,13 @@ class PopularityStore:
         """
         return await self._list(now_ms, REACH_H, half_life_h, size)
 
-    async def popular(self, now_ms: int, window_h: int, size: int) -> list[tuple[str, float]]:
+    async def popular(self, window_h: int, size: int) -> list[tuple[str, float]]:
         """Items by weight within the last `window_h` hours, best first.
 
         Raises:
             Unavailable: the server does not answer.
         """
-        return await self._list(now_ms, min(window_h, REACH_H), float("inf"), size)
+        return await self._list(self._clock(), min(window_h, REACH_H), float("inf"), size)
 
     async def first_seen(self, size: int, after_ms: int = 0) -> list[tuple[str, int]]:
         """Items by the time of the first event that named them, newest first."""
@@ -100,12 +98,12 @@ class PopularityStore:
     ) -> Mapping[str, float]:
         key = (half_life_h, len(hours), size)
         kept = self._past.get(key)
-        now_s = self._monotonic_s()
-        if kept is not None and kept[0] == present and now_s - kept[1] < _KEEP_PAST_S:
+        now = self._clock()
+        if kept is not None and kept[0] == present and now - kept[1] < _KEEP_PAST_MS:
             return kept[2]
         sums: defaultdict[str, float] = defaultdict(float)
         _add(sums, await self._read(hours, 2 * size), present, half_life_h)
-        self._past[key] = (present, now_s, sums)
+        self._past[key] = (present, now, sums)
         return sums
 
     async def _read(

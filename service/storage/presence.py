@@ -32,9 +32,7 @@ class ReplicaState(msgspec.Struct, frozen=True):
 class Presence:
     """Replicas' heartbeats."""
 
-    def __init__(
-        self, client: redis.asyncio.Redis, keys: Keys, *, life_ms: int = LIFE_MS
-    ) -> None:
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys, *, life_ms: int = LIFE_MS) -> None:
         self._client = client
         self._keys = keys
         self._life_ms = life_ms

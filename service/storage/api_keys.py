@@ -1,0 +1,91 @@
+"""Api keys: opaque tokens of 256 bits, of which only the digest is kept."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import IntegrityError
+
+from service.errors import Conflict, NotFound
+from service.storage.clock import now_ms
+from service.storage.database import reading, storable, writing
+from service.storage.tables import ApiKeyRow
+
+PREFIX = "fk_"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What is known of a key: everything but the key."""
+
+    name: str
+    scopes: tuple[str, ...]
+    created_ms: int
+
+
+def digest(token: str) -> str:
+    """sha256 (hex) of a token. It is random, so no salt or slow hash is needed."""
+    return sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class ApiKeys:
+    """Keys in the database; replicas hold `digests()` in memory.
+
+    Args:
+        engine: a database that `migrate` has prepared.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def create(self, name: str, scopes: Collection[str]) -> str:
+        """Make a key.
+
+        Returns:
+            The token, shown this once: `fk_` and 43 URL-safe characters.
+
+        Raises:
+            BadRequest: the name cannot be stored.
+            Conflict: a key of that name exists.
+        """
+        token = PREFIX + secrets.token_urlsafe(32)
+        row = ApiKeyRow(
+            digest=digest(token),
+            name=storable("name", name),
+            scopes=sorted(set(scopes)),
+            created_ms=now_ms(),
+        )
+        try:
+            with writing(self._engine) as session:
+                session.add(row)
+        except IntegrityError as error:
+            raise Conflict(f"a key named {name!r} exists") from error
+        return token
+
+    def digests(self) -> dict[str, tuple[str, tuple[str, ...]]]:
+        """Digest of every valid key → its name and scopes."""
+        with reading(self._engine) as session:
+            rows = session.scalars(select(ApiKeyRow))
+            return {row.digest: (row.name, tuple(row.scopes)) for row in rows}
+
+    def list(self) -> list[ApiKey]:
+        """All keys, by name."""
+        with reading(self._engine) as session:
+            rows = session.scalars(select(ApiKeyRow).order_by(ApiKeyRow.name))
+            return [ApiKey(row.name, tuple(row.scopes), row.created_ms) for row in rows]
+
+    def revoke(self, name: str) -> None:
+        """Make a key invalid.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        with writing(self._engine) as session:
+            row = session.scalars(select(ApiKeyRow).where(ApiKeyRow.name == name)).first()
+            if row is None:
+                raise NotFound(f"there is no key named {name!r}")
+            session.delete(row)

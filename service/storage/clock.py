@@ -1,0 +1,10 @@
+"""Wall-clock time as it is stored: Unix milliseconds."""
+
+from __future__ import annotations
+
+import time
+
+
+def now_ms() -> int:
+    """Unix milliseconds by this machine's clock."""
+    return time.time_ns() // 1_000_000
