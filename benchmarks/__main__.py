@@ -9,10 +9,9 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 
-from service.cli.runtime import prepare_process
-
 import benchmarks
 from benchmarks.figures import Figure
+from service.cli.runtime import prepare_process
 
 Benchmark = Callable[[], Iterable[Figure]]
 
