@@ -1,0 +1,19 @@
+"""Encoders and the rows they read: an item is a row, a query is made from a history or a user."""
+
+from models.nets.encoder import Dropout, Encoder, ExampleGradients, Inputs
+from models.nets.recommender import Recommender
+from models.nets.registry import encoder_named, encoders
+from models.nets.serving import load_serving
+from models.nets.table import GrowableTable
+
+__all__ = [
+    "Dropout",
+    "Encoder",
+    "ExampleGradients",
+    "GrowableTable",
+    "Inputs",
+    "Recommender",
+    "encoder_named",
+    "encoders",
+    "load_serving",
+]

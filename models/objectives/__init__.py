@@ -1,0 +1,6 @@
+"""Losses, and the negatives they are taken against."""
+
+from models.objectives.negatives import Candidates, NegativeSampler
+from models.objectives.softmax import softmax_coefficients, softmax_loss
+
+__all__ = ["Candidates", "NegativeSampler", "softmax_coefficients", "softmax_loss"]

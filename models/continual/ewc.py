@@ -1,0 +1,79 @@
+"""Elastic weight consolidation with all its anchors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from models.config import LearningConfig
+from models.continual.fisher import Fisher
+from models.continual.quadratic import Quadratic
+from models.parameters import Snapshot, grown
+
+
+class Ewc:
+    """½ λ Σ_t Σ_i F_t,i (θ_i − θ*_t,i)², one term for each update t that was consolidated.
+
+    Kept as one quadratic: F = Σ_t F_t and θ* = Σ_t F_t θ*_t / F have the same gradient. Since old
+    anchors stay where they are, a row displaced by earlier updates feels the pull although the
+    present one does not touch it.
+
+    Source: Kirkpatrick et al., 2017 (arXiv 1612.00796), equation 3. Deviations: a window stands
+    for a task; the step is implicit (see `models.continual.optimizers`).
+    """
+
+    name = "ewc"
+    needs_fisher = True
+    moves_anchor = False
+
+    def __init__(
+        self, strength: float, importance: Mapping[str, Tensor], anchor: Mapping[str, Tensor]
+    ) -> None:
+        self.strength = strength
+        self.importance = dict(importance)
+        self.anchor = dict(anchor)
+
+    @classmethod
+    def initial(cls, config: LearningConfig) -> Self:
+        return cls(config.ewc_lambda, {}, {})
+
+    def grown(self, like: Snapshot) -> Self:
+        importance, anchor = {}, {}
+        for name, tensor in like.items():
+            importance[name], anchor[name] = torch.zeros_like(tensor), tensor.clone()
+            if name in self.importance:
+                old = self.importance[name].to(tensor.device)
+                importance[name] = grown(old, len(tensor))
+                anchor[name][: len(old)] = self.anchor[name].to(tensor.device)
+        return type(self)(self.strength, importance, anchor)
+
+    def pulls(self, start: Snapshot) -> Mapping[str, Quadratic]:
+        return {
+            name: Quadratic(self.strength, importance, self.anchor[name])
+            for name, importance in self.importance.items()
+        }
+
+    def consolidate(self, learned: Snapshot, fisher: Fisher) -> Self:
+        importance, anchor = {}, {}
+        for name, old in self.importance.items():
+            new = fisher.add_to(name, torch.zeros_like(old))
+            total = old + new
+            share = torch.where(total > 0, new / total, 1.0)
+            importance[name] = total
+            anchor[name] = torch.lerp(self.anchor[name], learned[name], share)
+        return type(self)(self.strength, importance, anchor)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        importance = {f"importance.{name}": tensor for name, tensor in self.importance.items()}
+        return importance | {f"anchor.{name}": tensor for name, tensor in self.anchor.items()}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> Self:
+        names = [name.split(".", 1)[1] for name in tensors if name.startswith("importance.")]
+        return type(self)(
+            self.strength,
+            {name: tensors[f"importance.{name}"] for name in names},
+            {name: tensors[f"anchor.{name}"] for name in names},
+        )

@@ -1,0 +1,57 @@
+"""A plain pull to the last consolidated weights: the control for EWC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from models.config import LearningConfig
+from models.continual.fisher import Fisher
+from models.continual.quadratic import Quadratic
+from models.parameters import Snapshot
+
+
+class L2:
+    """½ λ Σ_i (θ_i − θ*_i)² with θ* the weights that the update starts from.
+
+    Rows that are new in an update have no anchor and feel no pull.
+
+    Source: the L2 baseline of Kirkpatrick et al., 2017 (arXiv 1612.00796), figure 2.
+    """
+
+    name = "l2"
+    needs_fisher = False
+    moves_anchor = True
+
+    def __init__(self, strength: float, consolidated: Mapping[str, int]) -> None:
+        """`consolidated` is how many rows of each parameter have an anchor."""
+        self.strength = strength
+        self.consolidated = dict(consolidated)
+
+    @classmethod
+    def initial(cls, config: LearningConfig) -> Self:
+        return cls(config.l2_lambda, {})
+
+    def grown(self, like: Snapshot) -> Self:
+        return type(self)(self.strength, self.consolidated)
+
+    def pulls(self, start: Snapshot) -> Mapping[str, Quadratic]:
+        found = {}
+        for name, tensor in start.items():
+            importance = torch.zeros_like(tensor)
+            importance[: self.consolidated.get(name, 0)] = 1.0
+            found[name] = Quadratic(self.strength, importance, tensor)
+        return found
+
+    def consolidate(self, learned: Snapshot, fisher: Fisher) -> Self:
+        return type(self)(self.strength, {name: len(part) for name, part in learned.items()})
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {f"rows.{name}": torch.tensor([rows]) for name, rows in self.consolidated.items()}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> Self:
+        rows = {name.split(".", 1)[1]: int(tensor) for name, tensor in tensors.items()}
+        return type(self)(self.strength, rows)

@@ -1,0 +1,69 @@
+"""Online elastic weight consolidation: one moving anchor, a Fisher that fades."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from models.config import LearningConfig
+from models.continual.fisher import Fisher
+from models.continual.quadratic import Quadratic
+from models.parameters import Snapshot, grown
+
+
+class OnlineEwc:
+    """½ λ Σ_i F*_i (θ_i − θ*_i)² with θ* the weights that the update starts from.
+
+    After each update F* ← γ F* + F. The anchor is the parent version itself, so nothing is kept
+    for it, and a row that the update does not touch stands at its anchor: its penalty is zero.
+
+    Source: Schwarz et al., 2018 (arXiv 1805.06370), equations 8 and 9. Deviations: a window stands
+    for a task; F is not rescaled to equal norms; the step is implicit (see
+    `models.continual.optimizers`).
+    """
+
+    name = "online-ewc"
+    needs_fisher = True
+    moves_anchor = True
+
+    def __init__(self, strength: float, decay: float, importance: Mapping[str, Tensor]) -> None:
+        self.strength = strength
+        self.decay = decay
+        self.importance = dict(importance)
+
+    @classmethod
+    def initial(cls, config: LearningConfig) -> Self:
+        return cls(config.ewc_lambda, config.decay, {})
+
+    def grown(self, like: Snapshot) -> Self:
+        importance = {}
+        for name, tensor in like.items():
+            old = self.importance.get(name)
+            importance[name] = (
+                torch.zeros_like(tensor)
+                if old is None
+                else grown(old.to(tensor.device), len(tensor))
+            )
+        return type(self)(self.strength, self.decay, importance)
+
+    def pulls(self, start: Snapshot) -> Mapping[str, Quadratic]:
+        return {
+            name: Quadratic(self.strength, importance, start[name])
+            for name, importance in self.importance.items()
+        }
+
+    def consolidate(self, learned: Snapshot, fisher: Fisher) -> Self:
+        importance = {
+            name: fisher.add_to(name, old * self.decay) for name, old in self.importance.items()
+        }
+        return type(self)(self.strength, self.decay, importance)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {f"importance.{name}": tensor for name, tensor in self.importance.items()}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> Self:
+        importance = {name.split(".", 1)[1]: tensor for name, tensor in tensors.items()}
+        return type(self)(self.strength, self.decay, importance)

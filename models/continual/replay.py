@@ -1,0 +1,51 @@
+"""Experience replay: a bounded uniform sample of everything that was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from models.interactions import Sample
+
+
+def draw_rule(candidates: Sequence[Sample], n: int, seed: int) -> list[Sample]:
+    """The draw that a seed stands for: `n` without replacement, or all, from those in key order.
+
+    The same rule whatever holds the samples, so that the same buffer gives the same draw.
+    """
+    size = min(n, len(candidates))
+    if size <= 0:
+        return []
+    chosen = np.random.default_rng(seed).choice(len(candidates), size=size, replace=False)
+    return [candidates[int(place)] for place in chosen]
+
+
+class BottomK:
+    """Keeps the `size` samples with the lowest keys.
+
+    Keys are keyed hashes, so that is a uniform sample of all that was admitted, whatever the order
+    and however often: admitting is idempotent, and buffers merge by admitting each other's
+    samples. Sources: bottom-k sketches, Cohen and Kaplan, 2007; replay as in Rolnick et al., 2019
+    (arXiv 1811.11682).
+    """
+
+    def __init__(self, size: int) -> None:
+        if size < 0:
+            raise ValueError(f"size: must be at least 0, got {size}")
+        self.size = size
+        self._kept: dict[int, Sample] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def admit(self, samples: Iterable[Sample]) -> None:
+        """Take samples in and keep the lowest keys. One that is known by its key is known."""
+        for sample in samples:
+            self._kept.setdefault(sample.key, sample)
+        if len(self._kept) > self.size:
+            self._kept = {key: self._kept[key] for key in sorted(self._kept)[: self.size]}
+
+    def draw(self, n: int, seed: int) -> list[Sample]:
+        """`n` of the samples kept, or all when there are fewer; see `draw_rule`."""
+        return draw_rule([self._kept[key] for key in sorted(self._kept)], n, seed)

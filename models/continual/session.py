@@ -1,0 +1,149 @@
+"""The moving parts of one update."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.continual.fisher import Fisher, estimate_fisher
+from models.continual.optimizers import DenseOptimizer, TableOptimizer
+from models.continual.quadratic import Quadratic, merged
+from models.continual.regularizer import Regularizer
+from models.continual.state import LearningState
+from models.interactions import SampleSet, SequenceBatch
+from models.nets import Dropout, Inputs
+from models.objectives import NegativeSampler, softmax_loss
+from models.parameters import Snapshot, touched_rows
+
+
+class Session:
+    """The moving parts of one update: a grown copy of the net, its optimizers, the pulls."""
+
+    def __init__(self, state: LearningState, seed: int, device: str | torch.device) -> None:
+        self.config = state.config
+        self.net = state.net.grown(len(state.items), len(state.users), device)
+        self.start: Snapshot = {
+            name: tensor.clone() for name, tensor in self.net.snapshot().items()
+        }
+        self.regularizers: dict[str, Regularizer] = {
+            name: method.grown(self.start) for name, method in state.regularizers.items()
+        }
+        sizes = {name: len(tensor) for name, tensor in self.start.items()}
+        self.row_states = {
+            name: rows.grown(sizes[name], device) for name, rows in state.row_states.items()
+        }
+        self.dense_state = state.dense_state.copied(device)
+        self.random = np.random.default_rng([seed, 1])
+        self.dropout = Dropout(
+            self.config.dropout, torch.Generator(device).manual_seed(seed % 2**63)
+        )
+        self.sampler = NegativeSampler(state.counts.numpy(), self.config.num_negatives)
+        self.device = device
+        pulls = self._pulls()
+        rate = self.config.learning_rate
+        self._items = TableOptimizer(
+            self.net.items.rows,
+            self.row_states["items"],
+            rate,
+            pulls.get("items"),
+            anchored_at_start=self._anchored,
+        )
+        self._users = TableOptimizer(
+            self.net.users.rows,
+            self.row_states["users"],
+            rate,
+            pulls.get("users"),
+            anchored_at_start=self._anchored,
+        )
+        self._dense = DenseOptimizer(self.net.dense, self.dense_state, rate, pulls.get("dense"))
+
+    @property
+    def _anchored(self) -> bool:
+        moving = all(method.moves_anchor for method in self.regularizers.values())
+        return moving and self.config.weight_decay == 0.0
+
+    def _pulls(self) -> dict[str, Quadratic]:
+        """The pull on each parameter: all methods and the weight decay, a pull to 0, in one."""
+        methods = [method.pulls(self.start) for method in self.regularizers.values()]
+        pulls = {}
+        for name, tensor in self.start.items():
+            parts = [found[name] for found in methods if name in found]
+            if self.config.weight_decay > 0.0:
+                ones, zeros = torch.ones_like(tensor), torch.zeros_like(tensor)
+                parts.append(Quadratic(self.config.weight_decay, ones, zeros))
+            if (pull := merged(parts)) is not None:
+                pulls[name] = pull
+        return pulls
+
+    def train(self, batch: SequenceBatch) -> Tensor:
+        """One step on one batch; its loss, a scalar."""
+        net, users = self.net, batch.user_idx
+        if not net.encoder.has_users:
+            users = torch.full_like(users, -1)
+        wanted = batch.targets >= 0
+        drawn = self.sampler.draw(self.random, self.device)
+        touched = touched_rows(batch.inputs, batch.targets[wanted], drawn.rows)
+        touched_users = touched_rows(users)
+        items, user_rows = self._items.gather(touched.rows), self._users.gather(touched_users.rows)
+        leaves = {
+            name: part.detach().requires_grad_()
+            for name, part in net.layout.views(net.dense).items()
+        }
+        items.requires_grad_()
+        user_rows.requires_grad_()
+
+        given = Inputs(
+            net.vectors(items), net.vectors(user_rows), touched.places[0], touched_users.places[0]
+        )
+        hidden = net.encoder.queries(given, leaves, self.dropout)
+        queries = net.finish(hidden[wanted], leaves)
+        loss = softmax_loss(
+            queries,
+            given.items,
+            touched.places[1],
+            touched.places[2],
+            drawn.shift,
+            batch.weights[wanted],
+        )
+        gradients = torch.autograd.grad(
+            loss, [items, user_rows, *leaves.values()], materialize_grads=True
+        )
+        self._items.step(touched.rows, items.detach(), gradients[0])
+        if net.encoder.has_users:
+            self._users.step(touched_users.rows, user_rows.detach(), gradients[1])
+        self._dense.step(net.layout.flat(gradients[2:]))
+        return loss.detach()
+
+    def finish(self) -> None:
+        """Apply what rows still miss; to be called once, after the last step."""
+        self._items.finish()
+        self._users.finish()
+
+    def penalty(self) -> float:
+        """Σ ½λF(θ−θ*)² of all methods now."""
+        now = self.net.snapshot()
+        return sum(
+            float(quadratic.penalty(now[name]))
+            for method in self.regularizers.values()
+            for name, quadratic in method.pulls(self.start).items()
+        )
+
+    def consolidate(self, samples: SampleSet, seed: int) -> Fisher:
+        """Take the Fisher at the learned weights and move the methods on."""
+        fisher = Fisher()
+        if any(method.needs_fisher for method in self.regularizers.values()):
+            fisher = estimate_fisher(
+                self.net,
+                samples,
+                self.sampler,
+                examples=self.config.fisher_samples,
+                labels=self.config.fisher,
+                generator=np.random.default_rng([seed, 2]),
+                device=self.device,
+            )
+        learned = self.net.snapshot()
+        self.regularizers = {
+            name: method.consolidate(learned, fisher) for name, method in self.regularizers.items()
+        }
+        return fisher

@@ -1,0 +1,200 @@
+"""All that a version needs to go on learning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from models.config import LearningConfig
+from models.continual.bundle import Bundle, memory_from, memory_meta, memory_tensors
+from models.continual.memory import Probes, StreamMemory
+from models.continual.methods import chosen_regularizers
+from models.continual.optimizers import AdamState, RowState
+from models.continual.regularizer import Regularizer
+from models.interactions import Histories
+from models.nets import Recommender
+from models.vocabulary import Vocabulary
+
+FORMAT = 1
+"""Number of the layout of exported states; a reader of N reads N−1."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearningState:
+    """A version's weights and everything that learning keeps beside them, on the CPU.
+
+    A value: nobody writes into its parts, an update makes new ones.
+
+    Attributes:
+        config: the hyperparameters it goes on with.
+        items, users: vocabularies, as long as the tables.
+        net: the recommender.
+        row_states, dense_state: what the optimizers remember.
+        regularizers: the penalties by name, consolidated.
+        counts: how often each item was a positive event, [N] float64.
+        memory: histories, probes and pending samples, functions of the log alone.
+        updates: how many updates led here.
+    """
+
+    config: LearningConfig
+    items: Vocabulary
+    users: Vocabulary
+    net: Recommender
+    row_states: dict[str, RowState]
+    dense_state: AdamState
+    regularizers: dict[str, Regularizer]
+    counts: Tensor
+    memory: StreamMemory
+    updates: int = 0
+
+    @classmethod
+    def initial(cls, config: LearningConfig) -> Self:
+        """The state that has learned nothing and knows nobody."""
+        memory = StreamMemory(
+            Histories(config.max_history), Probes(config.probe_size, config.probe_bands)
+        )
+        return cls._untrained(config, Vocabulary(), Vocabulary(), memory)
+
+    def untrained(self, config: LearningConfig | None = None) -> LearningState:
+        """Fresh weights over this state's vocabularies and memory, as a full retrain starts.
+
+        Args:
+            config: another encoder or dimension; None keeps this state's.
+        """
+        fresh = self._untrained(config or self.config, self.items, self.users, self.memory)
+        net = fresh.net.grown(len(self.items), len(self.users))
+        return replace(
+            fresh,
+            net=net,
+            row_states={
+                name: state.grown(len(net.snapshot()[name]))
+                for name, state in fresh.row_states.items()
+            },
+            counts=torch.zeros(len(self.items), dtype=torch.float64),
+        )
+
+    @classmethod
+    def _untrained(
+        cls, config: LearningConfig, items: Vocabulary, users: Vocabulary, memory: StreamMemory
+    ) -> Self:
+        net = Recommender.initial(config)
+        return cls(
+            config=config,
+            items=items,
+            users=users,
+            net=net,
+            row_states={"items": RowState.empty(), "users": RowState.empty()},
+            dense_state=AdamState.empty(net.layout.size),
+            regularizers=chosen_regularizers(config),
+            counts=torch.zeros(0, dtype=torch.float64),
+            memory=memory,
+        )
+
+    def export(self) -> Bundle:
+        """This state as tensors, ids and plain values; tensors are shared, not copied."""
+        learning: dict[str, Tensor] = {"counts": self.counts}
+        for name, rows in self.row_states.items():
+            learning |= _prefixed(f"optimizer.{name}.", rows.state_dict())
+        learning |= _prefixed("optimizer.dense.", self.dense_state.state_dict())
+        for name, regularizer in self.regularizers.items():
+            learning |= _prefixed(f"method.{name}.", regularizer.state_dict())
+        remembered, types = memory_tensors(self.memory, self.items, self.users)
+        learning |= _prefixed("memory.", remembered)
+        return Bundle(
+            tensors={"serving": self.net.snapshot(), "learning": learning},
+            ids={"items": list(self.items.ids), "users": list(self.users.ids)},
+            meta={
+                "format": FORMAT,
+                "net": self.net.meta,
+                "memory": memory_meta(self.memory),
+                "types": types,
+                "updates": self.updates,
+            },
+        )
+
+    @classmethod
+    def restore(cls, bundle: Bundle, config: LearningConfig) -> Self:
+        """The inverse of `export`; a method that the bundle does not know starts afresh.
+
+        Raises:
+            ValueError: the bundle has another format, encoder, dimension or kind of score: its
+                weights are of no use under this config (see `recall`).
+        """
+        _check(bundle.meta, config)
+        items, users, memory = _remembered(bundle, config)
+        learning = bundle.tensors["learning"]
+        methods = chosen_regularizers(config)
+        for name, method in methods.items():
+            if tensors := _stripped(learning, f"method.{name}."):
+                methods[name] = method.load(tensors)
+        net_meta = bundle.meta["net"] | {"max_history": config.max_history}
+        return cls(
+            config=config,
+            items=items,
+            users=users,
+            net=Recommender.from_snapshot(bundle.tensors["serving"], net_meta),
+            row_states={
+                name: RowState.load(_stripped(learning, f"optimizer.{name}."))
+                for name in ("items", "users")
+            },
+            dense_state=AdamState.load(_stripped(learning, "optimizer.dense.")),
+            regularizers=methods,
+            counts=learning["counts"],
+            memory=memory,
+            updates=int(bundle.meta["updates"]),
+        )
+
+    @classmethod
+    def recall(cls, bundle: Bundle, config: LearningConfig) -> LearningState:
+        """Vocabularies and memory of a bundle under another encoder or dimension, untrained.
+
+        Raises:
+            ValueError: the bundle has another format.
+        """
+        if bundle.meta.get("format") != FORMAT:
+            raise ValueError(f"format: expected {FORMAT}, got {bundle.meta.get('format')}")
+        items, users, memory = _remembered(bundle, config)
+        return cls._untrained(config, items, users, memory).untrained()
+
+
+def _remembered(
+    bundle: Bundle, config: LearningConfig
+) -> tuple[Vocabulary, Vocabulary, StreamMemory]:
+    items, users = Vocabulary(bundle.ids["items"]), Vocabulary(bundle.ids["users"])
+    memory = memory_from(
+        _stripped(bundle.tensors["learning"], "memory."),
+        bundle.meta["memory"],
+        bundle.meta["types"],
+        items,
+        users,
+        (config.max_history, config.probe_size, config.probe_bands),
+    )
+    return items, users, memory
+
+
+def _check(meta: dict[str, Any], config: LearningConfig) -> None:
+    asked = {
+        "format": FORMAT,
+        "encoder": config.encoder,
+        "embedding_dim": config.embedding_dim,
+        "normalize": config.normalize,
+    }
+    found = {"format": meta.get("format"), **meta.get("net", {})}
+    for name, value in asked.items():
+        if found.get(name) != value:
+            raise ValueError(f"{name}: the state has {found.get(name)!r}, asked for is {value!r}")
+
+
+def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def _stripped(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }

@@ -1,0 +1,141 @@
+"""One update: new and replayed samples learned under the methods' pulls, then consolidated.
+
+A pure function: the state that comes out shares nothing that is ever written to with the one that
+went in, and on a CPU with a fixed number of threads it is the same to the bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+
+from models.config import LearningConfig
+from models.continual.fisher import Fisher
+from models.continual.session import Session
+from models.continual.state import LearningState
+from models.interactions import Sample, SampleSet
+
+Progress = Callable[[float], None]
+
+
+class LearningCancelledError(Exception):
+    """The caller asked to stop in the middle of learning."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateReport:
+    """What an update did, in counts and losses; it knows no clock."""
+
+    samples: int
+    replayed: int
+    positions: int
+    """Targets trained on, counted once for each pass."""
+    steps: int
+    loss_first: float
+    """Mean loss over the first pass."""
+    loss_last: float
+    penalty: float
+    """Σ ½λF(θ−θ*)² at the end."""
+    fisher_examples: int
+    fisher_mean: float
+    """Mean over dense weights of the Fisher of this update."""
+    new_items: int
+    new_users: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def update(
+    state: LearningState,
+    new: Sequence[Sample],
+    drawn: Sequence[Sample],
+    *,
+    seed: int,
+    epochs: int | None = None,
+    device: str | torch.device = "cpu",
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> tuple[LearningState, UpdateReport]:
+    """Learn `new` and `drawn` together, consolidate on `new`.
+
+    Args:
+        state: the parent's, with vocabularies, counts and memory already moved on; its net and
+            optimizers are as long as the parent's vocabularies were.
+        new: samples not trained on before.
+        drawn: replayed samples; ids that are not known any more count as unknown.
+        seed: of everything random here.
+        epochs: passes; None takes the configured ones. More are made where they would give fewer
+            than `min_steps` steps.
+        device: where to compute; the result lies on the CPU.
+        progress: called with the share done.
+        cancelled: asked before each step.
+
+    Returns:
+        The learned state, and what was done. With nothing to learn the weights only grow.
+
+    Raises:
+        LearningCancelledError: `cancelled` said so.
+    """
+    session = Session(state, seed, device)
+    of = (state.items.rows, state.users.rows)
+    both, fresh = SampleSet.of([*new, *drawn], *of), SampleSet.of(new, *of)
+    losses, steps = [], 0
+    passes = _passes(len(both), state.config, epochs)
+    for done in range(passes):
+        losses.append(0.0)
+        chunks = both.order(state.config.batch_size, session.random)
+        for place, chosen in enumerate(chunks):
+            if cancelled is not None and cancelled():
+                raise LearningCancelledError
+            loss = session.train(both.batch(chosen, device))
+            losses[-1] += float(loss) / len(chunks)
+            steps += 1
+            if progress is not None:
+                progress((done + (place + 1) / len(chunks)) / passes)
+    session.finish()
+    penalty = session.penalty()
+    fisher = session.consolidate(fresh, seed) if len(fresh) else Fisher()
+    report = UpdateReport(
+        samples=len(new),
+        replayed=len(drawn),
+        positions=both.positions * passes,
+        steps=steps,
+        loss_first=losses[0] if losses else 0.0,
+        loss_last=losses[-1] if losses else 0.0,
+        penalty=penalty,
+        fisher_examples=fisher.examples,
+        fisher_mean=(
+            0.0 if fisher.dense is None else float(fisher.dense.mean()) / max(fisher.examples, 1)
+        ),
+        new_items=len(state.items) - len(state.net.items),
+    )
+    return _learned(state, session), report
+
+
+def _passes(samples: int, config: LearningConfig, epochs: int | None) -> int:
+    """How often to go over so many samples: as configured, or until there are enough steps."""
+    if not samples:
+        return 0
+    steps = math.ceil(samples / config.batch_size)
+    return max(config.epochs if epochs is None else epochs, math.ceil(config.min_steps / steps))
+
+
+def _learned(state: LearningState, session: Session) -> LearningState:
+    """The session's outcome as a state, on the CPU."""
+    net = session.net.grown(len(session.net.items), len(session.net.users))
+    return replace(
+        state,
+        net=net,
+        row_states={name: rows.grown(len(rows.count)) for name, rows in session.row_states.items()},
+        dense_state=session.dense_state.copied(),
+        regularizers={
+            name: method.load({key: part.cpu() for key, part in method.state_dict().items()})
+            for name, method in session.regularizers.items()
+        },
+        updates=state.updates + 1,
+    )

@@ -1,0 +1,108 @@
+"""A window of the log turned into a candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from models.continual.memory import is_held_out, is_probe
+from models.continual.state import LearningState
+from models.continual.update import UpdateReport, update
+from models.interactions import Event, Sample
+from models.parameters import grown
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a window made of its parent, to be judged.
+
+    Attributes:
+        state: the learned state; it shares nothing with the parent that is ever written to.
+        report: counts and losses.
+        admitted: the samples trained for the first time, for the replay buffer.
+        holdout: this window's held-out samples, to judge by; they wait in the state's memory.
+    """
+
+    state: LearningState
+    report: UpdateReport
+    admitted: list[Sample]
+    holdout: list[Sample]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A window's samples by what may be done with them."""
+
+    train: list[Sample]
+    probes: list[Sample]
+    holdout: list[Sample]
+
+
+def split_window(parent: LearningState, events: Sequence[Event], seed: int) -> Split:
+    """Samples of all positive events, by user: probes, held out of this window, or trained."""
+    config = parent.config
+    user_keys = {event.user_id: event.user_key for event in events}
+    split = Split([], [], [])
+    for sample in parent.memory.histories.samples(events):
+        user_key = user_keys[sample.user_id]
+        if is_probe(user_key, config.probe_share):
+            split.probes.append(sample)
+        elif is_held_out(user_key, seed, config.holdout_share):
+            split.holdout.append(sample)
+        else:
+            split.train.append(sample)
+    return split
+
+
+def learn_window(
+    parent: LearningState,
+    events: Sequence[Event],
+    *,
+    seed: int,
+    draw: Sequence[Sample],
+    device: str = "cpu",
+    progress: Callable[[float], None] | None = None,
+) -> Candidate:
+    """Learn one window of the log.
+
+    Vocabularies grow by every positive event's user and item, in order. Users' samples are split:
+    probes (by `user_key`) are never trained on, this window's hold-out (by `user_key` and seed)
+    waits for the next update, the rest and the parent's pending samples are trained together with
+    the replay draw.
+
+    Args:
+        parent: the state to go on from; it is not changed.
+        events: the window in log order.
+        seed: of the hold-out and of everything random; the same arguments give the same
+            candidate, on a CPU to the bit.
+        draw: replayed samples.
+        device: where to compute.
+        progress: called with the share done.
+    """
+    split = split_window(parent, events, seed)
+    train = [*parent.memory.pending, *split.train]
+    state = _grown(parent, events, split)
+    replayed = draw if "replay" in parent.config.methods else ()
+    learned, report = update(state, train, replayed, seed=seed, device=device, progress=progress)
+    report = replace(report, new_users=len(state.users) - len(parent.users))
+    return Candidate(learned, report, admitted=train, holdout=split.holdout)
+
+
+def _grown(parent: LearningState, events: Sequence[Event], split: Split) -> LearningState:
+    """The parent with vocabularies, counts and memory moved on by a window; weights as they are."""
+    positive = [event for event in events if event.weight > 0]
+    items, users = parent.items.copy(), parent.users.copy()
+    users.grow(event.user_id for event in positive)
+    rows = items.grow(event.item_id for event in positive)
+    counts = grown(parent.counts, len(items))
+    counts += torch.from_numpy(np.bincount(rows, minlength=len(items)).astype(np.float64))
+    return replace(
+        parent,
+        items=items,
+        users=users,
+        counts=counts,
+        memory=parent.memory.after(positive, split.probes, split.holdout),
+    )

@@ -1,0 +1,250 @@
+"""What happened, as training sees it: events, samples, batches, and every user's latest items.
+
+Legend: B batch, S sequence. Outside of a batch everything is named by the caller's own ids, so that
+samples outlive the version whose rows they were trained into.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Rows = npt.NDArray[np.int64]
+
+START = -1
+"""The input before a user's first item; also fills up short sequences, where no target follows."""
+NO_TARGET = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One interaction as the model learns it.
+
+    `weight` above 0 is a positive signal; others are ignored by training. `key` is the keyed hash
+    of (user id, event id) and `user_key` that of the user id, both in 0 … 2⁶⁴−1, made by the
+    caller: models know no secret.
+    """
+
+    user_id: str
+    item_id: str
+    type: str
+    weight: float
+    time_ms: int
+    key: int
+    user_key: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A stretch of one user's items, oldest first, of which the last `num_targets` are targets.
+
+    Each target is predicted from all items before it (the first of a user from START alone).
+    `types` and `weights` belong to the targets; `key` and `time_ms` are those of the last target.
+    """
+
+    user_id: str
+    item_ids: tuple[str, ...]
+    num_targets: int
+    types: tuple[str, ...]
+    weights: tuple[float, ...]
+    key: int
+    time_ms: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.num_targets <= len(self.item_ids):
+            raise ValueError(
+                f"num_targets: must lie in 1 … {len(self.item_ids)}, got {self.num_targets}"
+            )
+        if len(self.types) != self.num_targets or len(self.weights) != self.num_targets:
+            raise ValueError("types and weights: one for each target")
+
+
+class Histories:
+    """The latest `size` items of every user, in log order. Copies are cheap and independent."""
+
+    def __init__(self, size: int, items: Mapping[str, tuple[str, ...]] | None = None) -> None:
+        if size < 1:
+            raise ValueError(f"size: must be at least 1, got {size}")
+        self.size = size
+        self._items: dict[str, tuple[str, ...]] = dict(items or {})
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, user_id: str) -> tuple[str, ...]:
+        """The user's latest items, oldest first; empty for a user not met."""
+        return self._items.get(user_id, ())
+
+    def users(self) -> Iterable[str]:
+        return self._items.keys()
+
+    def copy(self) -> Histories:
+        """A copy that can be extended without changing this one (tuples are shared)."""
+        return Histories(self.size, self._items)
+
+    def extend(self, events: Iterable[Event]) -> None:
+        """Take the positive events in, keeping the latest `size` items of each user."""
+        for user_id, fresh in _by_user(events).items():
+            items = self[user_id] + tuple(event.item_id for event in fresh)
+            self._items[user_id] = items[-self.size :]
+
+    def samples(self, events: Iterable[Event]) -> list[Sample]:
+        """Every positive event as the target of one sample, in order of the users' first events.
+
+        A user's events are cut into stretches of at most `size` items; a stretch that has a past
+        opens with at least a quarter of `size` of it, so that no target loses its context.
+        """
+        samples: list[Sample] = []
+        for user_id, fresh in _by_user(events).items():
+            samples.extend(_stretches(user_id, self[user_id], fresh, self.size))
+        return samples
+
+
+def _by_user(events: Iterable[Event]) -> dict[str, list[Event]]:
+    """The positive events of each user, in order."""
+    users: dict[str, list[Event]] = {}
+    for event in events:
+        if event.weight > 0:
+            users.setdefault(event.user_id, []).append(event)
+    return users
+
+
+def _stretches(
+    user_id: str, past: tuple[str, ...], fresh: Sequence[Event], size: int
+) -> Iterator[Sample]:
+    items = past + tuple(event.item_id for event in fresh)
+    first, done = len(past), len(past)
+    while done < len(items):
+        context = min(done, size // 4)
+        end = min(len(items), done + size - context)
+        begin = max(0, end - size)
+        targets = fresh[done - first : end - first]
+        yield Sample(
+            user_id=user_id,
+            item_ids=items[begin:end],
+            num_targets=end - done,
+            types=tuple(event.type for event in targets),
+            weights=tuple(event.weight for event in targets),
+            key=targets[-1].key,
+            time_ms=targets[-1].time_ms,
+        )
+        done = end
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceBatch:
+    """Samples side by side, filled up at the end.
+
+    Shapes: `user_idx` [B] int64 (−1 unknown); `inputs` [B, S] int64 (START first, then items, −1
+    for an unknown item and as filling); `targets` [B, S] int64 (−1 where there is none); `weights`
+    [B, S] float32. The query at position s may see inputs 0 … s.
+    """
+
+    user_idx: Tensor
+    inputs: Tensor
+    targets: Tensor
+    weights: Tensor
+
+    @property
+    def num_targets(self) -> int:
+        return int((self.targets >= 0).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSet:
+    """Many samples in dense rows, ragged.
+
+    Shapes for n samples of m items in all: `items` [m] int64 (−1 unknown), `offsets` [n+1] int64,
+    `num_targets` [n] int64, `users` [n] int64 (−1 unknown), `weights` [m] float32 (0 for context).
+    """
+
+    items: Rows
+    offsets: Rows
+    num_targets: Rows
+    users: Rows
+    weights: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls,
+        samples: Sequence[Sample],
+        item_rows: Callable[[Iterable[str]], Rows],
+        user_rows: Callable[[Iterable[str]], Rows],
+    ) -> SampleSet:
+        """Look the samples' ids up.
+
+        Args:
+            samples: of any length each.
+            item_rows: ids to rows, −1 for an unknown one; a vocabulary's `rows`.
+            user_rows: the same for users.
+        """
+        lengths = np.fromiter((len(sample.item_ids) for sample in samples), dtype=np.int64)
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        weights = np.zeros(int(offsets[-1]), np.float32)
+        for sample, end in zip(samples, offsets[1:], strict=True):
+            weights[end - sample.num_targets : end] = sample.weights
+        return cls(
+            items=item_rows(item for sample in samples for item in sample.item_ids),
+            offsets=offsets,
+            num_targets=np.fromiter((s.num_targets for s in samples), dtype=np.int64),
+            users=user_rows(sample.user_id for sample in samples),
+            weights=weights,
+        )
+
+    def __len__(self) -> int:
+        return len(self.num_targets)
+
+    @property
+    def positions(self) -> int:
+        """Targets in all."""
+        return int(self.num_targets.sum())
+
+    def batches(
+        self,
+        batch_size: int,
+        generator: np.random.Generator | None = None,
+        device: str | torch.device = "cpu",
+    ) -> Iterator[SequenceBatch]:
+        """Every sample once, samples of like length together.
+
+        Args:
+            batch_size: samples in a batch, at most.
+            generator: shuffles samples of the same length and the order of batches; None keeps
+                the order by length.
+        """
+        for chosen in self.order(batch_size, generator):
+            yield self.batch(chosen, device)
+
+    def order(self, batch_size: int, generator: np.random.Generator | None = None) -> list[Rows]:
+        """Which samples stand in which batch: indices into this set."""
+        lengths = np.diff(self.offsets)
+        noise = np.arange(len(self)) if generator is None else generator.random(len(self))
+        order = np.lexsort((noise, lengths))
+        chunks = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+        if generator is not None:
+            chunks = [chunks[i] for i in generator.permutation(len(chunks))]
+        return chunks
+
+    def batch(self, chosen: Rows, device: str | torch.device = "cpu") -> SequenceBatch:
+        """The samples at the indices `chosen` [B] as one batch, in that order."""
+        starts, ends = self.offsets[chosen], self.offsets[chosen + 1]
+        lengths = ends - starts
+        steps = np.arange(int(lengths.max()))
+        inside = steps[None, :] < lengths[:, None]
+        at = np.where(inside, starts[:, None] + steps[None, :], 0)
+        items = np.where(inside, self.items[at], START)
+        inputs = np.concatenate([np.full((len(chosen), 1), START), items[:, :-1]], axis=1)
+        is_target = inside & (steps[None, :] >= (lengths - self.num_targets[chosen])[:, None])
+        return SequenceBatch(
+            user_idx=torch.from_numpy(self.users[chosen]).to(device),
+            inputs=torch.from_numpy(inputs).to(device),
+            targets=torch.from_numpy(np.where(is_target, items, NO_TARGET)).to(device),
+            weights=torch.from_numpy(np.where(is_target, self.weights[at], np.float32(0))).to(
+                device
+            ),
+        )

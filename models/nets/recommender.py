@@ -1,0 +1,181 @@
+"""A recommender: tables of rows, the dense weights, and the encoder that reads them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.config import LearningConfig
+from models.interactions import START, SequenceBatch
+from models.nets.encoder import Encoder, Inputs
+from models.nets.registry import encoder_named
+from models.nets.table import GrowableTable
+from models.parameters import Layout, Snapshot, touched_rows
+
+_ENCODE_AT_ONCE = 512
+
+
+class Recommender:
+    """Scores are dot products: `encode(…) @ item_vectors().T`, normalisation and temperature in.
+
+    A value like its tables: updates are made on a `grown` copy.
+
+    Attributes:
+        encoder: what turns histories and users into queries.
+        items, users: rows [N, D] and [U, D] (no users' rows where the encoder reads none).
+        dense: all other weights [P+1], the encoder's and the log of the temperature.
+        layout: the names of `dense`.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        items: GrowableTable,
+        users: GrowableTable,
+        dense: Tensor,
+        *,
+        normalize: bool,
+        max_history: int,
+    ) -> None:
+        self.encoder = encoder
+        self.items = items
+        self.users = users
+        self.dense = dense
+        self.normalize = normalize
+        self.max_history = max_history
+        self.layout = Layout((*encoder.layout(items.dim).shapes, ("log_temperature", (1,))))
+        if dense.shape != (self.layout.size,):
+            raise ValueError(f"dense: expected [{self.layout.size}], got {list(dense.shape)}")
+
+    @classmethod
+    def initial(cls, config: LearningConfig) -> Recommender:
+        """An empty one: no rows, dense weights from the seed."""
+        encoder, dim = encoder_named(config.encoder), config.embedding_dim
+        temperature = torch.tensor([math.log(config.temperature)])
+        return cls(
+            encoder,
+            GrowableTable(dim, config.seed * 3 + 1),
+            GrowableTable(dim, config.seed * 3 + 2),
+            torch.cat([encoder.initial(dim, config.seed * 3 + 3), temperature]),
+            normalize=config.normalize,
+            max_history=config.max_history,
+        )
+
+    @classmethod
+    def from_snapshot(cls, snapshot: Snapshot, meta: dict[str, Any]) -> Recommender:
+        """The inverse of `snapshot` and `meta`.
+
+        Raises:
+            ValueError: the encoder is not known or shapes do not fit.
+        """
+        dim, seed = int(meta["embedding_dim"]), int(meta["seed"])
+        return cls(
+            encoder_named(str(meta["encoder"])),
+            GrowableTable(dim, seed * 3 + 1, snapshot["items"]),
+            GrowableTable(dim, seed * 3 + 2, snapshot["users"]),
+            snapshot["dense"],
+            normalize=bool(meta["normalize"]),
+            max_history=int(meta["max_history"]),
+        )
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """Plain values that, with the snapshot, make this recommender again."""
+        return {
+            "encoder": self.encoder.name,
+            "embedding_dim": self.items.dim,
+            "normalize": self.normalize,
+            "max_history": self.max_history,
+            "seed": (self.items.seed - 1) // 3,
+        }
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """All parameters by name; the tensors are shared, not copied."""
+        return {"items": self.items.rows, "users": self.users.rows, "dense": self.dense}
+
+    def grown(self, items: int, users: int, device: str | torch.device = "cpu") -> Recommender:
+        """A copy with so many rows on `device`; scores of what existed stay as they were."""
+        return Recommender(
+            self.encoder,
+            self.items.grown(items, device),
+            self.users.grown(users if self.encoder.has_users else 0, device),
+            self.dense.to(device, copy=True),
+            normalize=self.normalize,
+            max_history=self.max_history,
+        )
+
+    def vectors(self, rows: Tensor) -> Tensor:
+        """What stands for rows [R, D] in queries and scores: their direction, if normalised."""
+        return F.normalize(rows, dim=1, eps=1e-6) if self.normalize else rows
+
+    def finish(self, hidden: Tensor, dense: dict[str, Tensor]) -> Tensor:
+        """Queries […, D] as they are scored with, from the encoder's: direction × temperature."""
+        if not self.normalize:
+            return hidden
+        return F.normalize(hidden, dim=-1, eps=1e-6) * dense["log_temperature"].exp()
+
+    def queries(self, batch: SequenceBatch) -> Tensor:
+        """Queries [B, S, D] after every input of a batch, nothing dropped, no gradient."""
+        with torch.no_grad():
+            given, dense = self.gather(batch.inputs, batch.user_idx), self.layout.views(self.dense)
+            return self.finish(self.encoder.queries(given, dense, None), dense)
+
+    def gather(self, inputs: Tensor, user_idx: Tensor) -> Inputs:
+        """Vectors of all rows that inputs [B, S] and users [B] name, and their places."""
+        if not self.encoder.has_users:
+            user_idx = torch.full_like(user_idx, -1)
+        touched, touched_users = touched_rows(inputs), touched_rows(user_idx)
+        return Inputs(
+            items=self.vectors(self.items.rows[touched.rows]),
+            users=self.vectors(self.users.rows[touched_users.rows]),
+            inputs=touched.places[0],
+            user_idx=touched_users.places[0],
+        )
+
+    def encode(
+        self, histories: Sequence[Sequence[int]], user_rows: Sequence[int] | None = None
+    ) -> Tensor:
+        """Queries of users as they stand.
+
+        Args:
+            histories: rows of each user's items, oldest first; the latest `max_history` count,
+                negative (unknown) ones do not.
+            user_rows: each user's row, −1 unknown; None: all unknown.
+
+        Returns:
+            [B, D] float32.
+        """
+        users = [-1] * len(histories) if user_rows is None else list(user_rows)
+        kept = [[row for row in history[-self.max_history :] if row >= 0] for history in histories]
+        result = torch.empty(len(kept), self.items.dim, device=self.dense.device)
+        order = sorted(range(len(kept)), key=lambda i: len(kept[i]))
+        for first in range(0, len(order), _ENCODE_AT_ONCE):
+            chosen = order[first : first + _ENCODE_AT_ONCE]
+            result[chosen] = self._encode([kept[i] for i in chosen], [users[i] for i in chosen])
+        return result
+
+    def _encode(self, histories: list[list[int]], users: list[int]) -> Tensor:
+        inputs = np.full((len(histories), 1 + max(map(len, histories))), START)
+        for line, history in zip(inputs, histories, strict=True):
+            line[1 : 1 + len(history)] = history
+        device = self.dense.device
+        nothing = torch.empty(0, device=device)
+        batch = SequenceBatch(
+            user_idx=torch.tensor(users, device=device),
+            inputs=torch.from_numpy(inputs).to(device),
+            targets=nothing,
+            weights=nothing,
+        )
+        last = torch.tensor([len(history) for history in histories], device=device)
+        return self.queries(batch)[torch.arange(len(histories), device=device), last]
+
+    def item_vectors(self) -> Tensor:
+        """Vectors [N, D] of all items, ready to be searched with queries."""
+        with torch.no_grad():
+            return self.vectors(self.items.rows)

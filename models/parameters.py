@@ -1,0 +1,118 @@
+"""Named parameters in memory: what a version is made of, how it grows, which rows a step touches.
+
+A snapshot maps a name to a tensor: `items` [N, D], `users` [U, D] (where there are users' rows) and
+`dense` [P], every other weight of the encoder laid end to end. Snapshots are values: nobody changes
+a tensor that he did not make.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Snapshot = Mapping[str, Tensor]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A version ready to be written or sent: tensors by part and name, ids by kind, plain values.
+
+    `tensors["serving"]` holds all that answering needs, `tensors["learning"]` the rest; `ids` has
+    `items` and `users` in the order of their rows; `meta` is JSON.
+    """
+
+    tensors: dict[str, dict[str, Tensor]]
+    ids: dict[str, list[str]]
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+def mix64(values: np.ndarray[Any, np.dtype[np.uint64]]) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Scramble 64-bit numbers, one to one.
+
+    Source: the finalizer of SplitMix64 (Steele, Lea and Flood, 2014).
+    """
+    with np.errstate(over="ignore"):
+        z = values + _GOLDEN
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+def initial_rows(seed: int, first: int, last: int, dim: int) -> Tensor:
+    """Rows first … last−1 of a table as they are before anything is learned, [last−first, dim].
+
+    Uniform with variance 1/dim, so that a row's norm is about 1. Each number is a function of
+    (seed, row, column) alone: growing row by row or at once gives the same table.
+    """
+    cells = np.arange(first * dim, last * dim, dtype=np.uint64)
+    seeded = mix64(np.asarray([seed & 0xFFFF_FFFF_FFFF_FFFF], dtype=np.uint64))
+    unit = (mix64(cells ^ seeded) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    rows = ((2.0 * unit - 1.0) * math.sqrt(3.0 / dim)).astype(np.float32)
+    return torch.from_numpy(rows.reshape(last - first, dim))
+
+
+def grown(tensor: Tensor, rows: int, fill: float = 0.0) -> Tensor:
+    """A copy of `tensor` [n, …] with `rows` ≥ n rows, the new ones filled: growth alignment.
+
+    Raises:
+        ValueError: fewer rows than there are; rows are never taken away.
+    """
+    if rows < tensor.shape[0]:
+        raise ValueError(f"a table has {tensor.shape[0]} rows and cannot shrink to {rows}")
+    result = tensor.new_full((rows, *tensor.shape[1:]), fill)
+    result[: tensor.shape[0]] = tensor
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """The rows that one step reads or writes, each once, and where each use finds its row."""
+
+    rows: Tensor
+    """[R] int64, ascending."""
+    places: tuple[Tensor, ...]
+    """For each index tensor given: the place in `rows` of each entry, −1 where it was negative."""
+
+
+def touched_rows(*uses: Tensor) -> Touched:
+    """The union of rows over index tensors of any shape, int64; negative entries are no rows."""
+    flat = torch.cat([use.reshape(-1) for use in uses])
+    rows, places = torch.unique(flat, sorted=True, return_inverse=True)
+    nothing = int((rows < 0).sum())
+    parts = torch.split((places - nothing).clamp_(min=-1), [use.numel() for use in uses])
+    return Touched(
+        rows=rows[nothing:],
+        places=tuple(part.view(use.shape) for part, use in zip(parts, uses, strict=True)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Names and shapes of weights that lie end to end in one flat tensor [P]."""
+
+    shapes: tuple[tuple[str, tuple[int, ...]], ...]
+
+    @property
+    def size(self) -> int:
+        """P."""
+        return sum(math.prod(shape) for _, shape in self.shapes)
+
+    def views(self, flat: Tensor) -> dict[str, Tensor]:
+        """The named parts of `flat` [P], sharing its memory."""
+        sizes = [math.prod(shape) for _, shape in self.shapes]
+        parts = torch.split(flat, sizes)
+        return {
+            name: part.view(shape) for (name, shape), part in zip(self.shapes, parts, strict=True)
+        }
+
+    def flat(self, parts: Sequence[Tensor]) -> Tensor:
+        """The parts, in the layout's order, laid end to end: [P]."""
+        return torch.cat([part.reshape(-1) for part in parts])
