@@ -80,7 +80,7 @@ def api(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
 @app.command()
 def learner(data_dir: DataDir = None) -> None:
     """Run the learner alone."""
-    from service.learner import run
+    from service.learner.process import run
 
     run(_connected(read_settings(data_dir=data_dir)))
 

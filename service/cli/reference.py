@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -83,7 +83,7 @@ def _of_model(model: type[BaseModel], section: str, prefix: str) -> Iterator[Set
         elif isinstance(default, LearningConfig):
             yield from _of_learning(name, f"{prefix}{name.upper()}__")
         else:
-            meaning = _one_line(field.description or "")
+            meaning = _one_line(field.description or "") + _allowed(field.annotation)
             yield Setting(section, prefix + name.upper(), _written(default), meaning)
 
 
@@ -106,6 +106,13 @@ def _docstrings_of_fields(owner: type) -> dict[str, str]:
         if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
             found[field.target.id] = str(text.value.value)
     return found
+
+
+def _allowed(annotation: Any) -> str:
+    """The values that a setting may have, where they can be named."""
+    if get_origin(annotation) is not Literal:
+        return ""
+    return f" ({', '.join(f'`{value}`' for value in get_args(annotation))})"
 
 
 def _written(default: Any) -> str:
