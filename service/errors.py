@@ -3,6 +3,8 @@
 FreshetError
 ├── SettingsError              a set-up that cannot work
 ├── BadRequest                 what the caller sent cannot be right
+│   ├── TooLarge               a body above the limit
+│   └── UnsupportedMedia       a body that is not JSON by its own word
 ├── NotFound                   the thing named does not exist
 ├── Conflict                   the thing named is not in a state for this
 ├── NotBuilt                   part of the contract, not of this release
@@ -44,6 +46,14 @@ class BadRequest(FreshetError):
     ) -> None:
         super().__init__(detail)
         self.errors = errors
+
+
+class TooLarge(BadRequest):
+    """The body is larger than the limit; it was not read to its end."""
+
+
+class UnsupportedMedia(BadRequest):
+    """The body says of itself that it is not JSON."""
 
 
 class NotFound(FreshetError):

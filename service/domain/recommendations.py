@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+MODEL, TRENDING, POPULAR, LATEST = "model", "trending", "popular", "latest"
+"""Where an item of an answer comes from, in the order in which answers are filled."""
+
+PERSONALIZED, SESSION, FALLBACK = "personalized", "session", "fallback"
+"""What an answer rests on: a user's history, a history in the request, or neither."""
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -24,15 +30,20 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class RecommendedItem:
+    """One place of an answer. Scores compare within one `source` of one answer, not across."""
+
     item_id: str
     score: float
     source: str
     """`model`, `trending`, `popular` or `latest`."""
     because: tuple[str, ...] | None = None
+    """History items that spoke most for it, strongest first, when they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
+    """One answer: all of it from one model version and one catalogue revision."""
+
     recommendation_id: str
     user_id: str | None
     source: str
@@ -41,3 +52,4 @@ class Recommendation:
     learned_until_ms: int | None
     items: tuple[RecommendedItem, ...]
     degraded: tuple[str, ...] = field(default=())
+    """What the answer had to do without: `history`, `model`, `catalogue`, `popularity`."""

@@ -1,0 +1,105 @@
+"""Which keys are valid, held in memory, so that a database that is down locks nobody out."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from service.errors import Forbidden, SettingsError, Unauthenticated, Unavailable
+
+SCOPES = ("recommend", "catalog", "admin")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is asking: the name of a key, or nobody where auth is off."""
+
+    name: str
+    scopes: frozenset[str]
+
+
+ANYBODY = Caller("anybody", frozenset(SCOPES))
+
+
+class KeyRing:
+    """The digests of all keys, refreshed now and then.
+
+    Args:
+        read: reads digest (hex) → name and scopes from the database.
+        public: whether the service listens beyond this machine; if not, and only then, the absence
+            of any key turns auth off.
+    """
+
+    def __init__(
+        self, read: Callable[[], Mapping[str, tuple[str, Iterable[str]]]], *, public: bool
+    ) -> None:
+        self._read = read
+        self._public = public
+        self._callers: tuple[tuple[str, Caller], ...] | None = None
+
+    @property
+    def off(self) -> bool:
+        """Whether anybody may do anything: on loopback, with no key made."""
+        return not self._public and not self._callers
+
+    def refresh(self) -> None:
+        """Read the keys anew. Errors of the database pass through and leave the old ones."""
+        self._callers = tuple(
+            (digest, Caller(name, frozenset(scopes)))
+            for digest, (name, scopes) in self._read().items()
+        )
+
+    def check_start(self) -> None:
+        """Refuse to listen beyond this machine without a key.
+
+        Raises:
+            SettingsError: there is none.
+        """
+        if self._public and self._callers is not None and not self._callers:
+            raise SettingsError(
+                "no API key has been made, and the service would listen beyond this machine: make "
+                "one with `freshet keys create`, or set FRESHET_HOST=127.0.0.1"
+            )
+
+    def allow(self, authorization: str | None, scope: str) -> Caller:
+        """Who asks, if they may use `scope`.
+
+        Raises:
+            Unauthenticated: no valid key.
+            Forbidden: a key without the scope.
+            Unavailable: the keys could not be read since the start.
+        """
+        if self.off:
+            return ANYBODY
+        if self._callers is None:
+            raise Unavailable("the keys cannot be read")
+        caller = self._find(self._callers, authorization)
+        if scope not in caller.scopes:
+            raise Forbidden(f"this key lacks the scope `{scope}`")
+        return caller
+
+    def _find(self, callers: tuple[tuple[str, Caller], ...], authorization: str | None) -> Caller:
+        kind, _, token = (authorization or "").partition(" ")
+        if kind.lower() != "bearer" or not token:
+            raise Unauthenticated("send `Authorization: Bearer <key>`")
+        digest = hashlib.sha256(token.strip().encode("utf-8", "surrogatepass")).hexdigest()
+        found = None
+        for known, caller in callers:  # all of them, whatever is found: time tells nothing
+            if hmac.compare_digest(known, digest):
+                found = caller
+        if found is None:
+            raise Unauthenticated("this key is not known")
+        return found
+
+
+def is_public(host: str) -> bool:
+    """Whether an address is reachable from beyond this machine; a name other than localhost is."""
+    if host == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return True

@@ -1,0 +1,151 @@
+"""Recommendations and similar items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from service.api.access import RECOMMEND
+from service.api.body import answer, read_json
+from service.api.limits import check_batch
+from service.api.openapi import body_of, says
+from service.api.parameters import DEFAULT_LIMIT, Categories, Exclude, ItemId, Limit, UserId
+from service.api.schemas.fields import Identifier
+from service.api.schemas.recommendations import (
+    RECOMMENDATIONS_IN,
+    RecommendationOut,
+    RecommendationsIn,
+    RecommendationsOut,
+    recommendation_out,
+)
+from service.api.services import Services, services_of
+from service.domain import recommendations as domain
+from service.errors import BadRequest, NotBuilt, NotFound, Unavailable
+from service.logs import user_mark
+from service.telemetry import Metrics
+
+router = APIRouter(tags=["recommendations"])
+
+_DEFAULT_OBJECTIVE = "click"
+
+
+@router.get(
+    "/v1/users/{user_id}/recommendations",
+    dependencies=[Depends(RECOMMEND)],
+    response_class=Response,
+    responses=says(RecommendationOut, 200, 501),
+)
+async def get_recommendations(
+    request: Request,
+    user_id: UserId,
+    category: Categories,
+    exclude: Exclude,
+    limit: Limit = DEFAULT_LIMIT,
+    exclude_seen: bool = True,
+    objective: Annotated[Identifier, Query(description="an event type")] = _DEFAULT_OBJECTIVE,
+    diversity: Annotated[float, Query(ge=0.0, le=1.0, allow_inf_nan=False)] = 0.0,
+    explain: bool = False,
+) -> Response:
+    """What to show a user next. A user nobody has named gets what is trending, popular or new."""
+    services = services_of(request)
+    _check_built(services, objective, diversity, ("query",))
+    _mark(request, services, user_id)
+    query = domain.Query(
+        user_id=user_id,
+        limit=limit,
+        categories=frozenset(category),
+        exclude=frozenset(exclude),
+        exclude_seen=exclude_seen,
+        explain=explain,
+    )
+    found = await services.recommender.recommend([query])
+    count(services.metrics, found)
+    return answer(recommendation_out(found[0]))
+
+
+@router.post(
+    "/v1/recommendations",
+    dependencies=[Depends(RECOMMEND)],
+    openapi_extra=body_of(RecommendationsIn),
+    response_class=Response,
+    responses=says(RecommendationsOut, 200, 413, 415, 422, 501),
+)
+async def post_recommendations(request: Request) -> Response:
+    """The same for many users at once, and for sessions without a known user."""
+    services = services_of(request)
+    limits = services.settings.limits
+    asked = await read_json(request, RECOMMENDATIONS_IN, max_bytes=limits.max_body_bytes)
+    check_batch(len(asked.requests), "requests", limits)
+    _check_built(services, asked.objective, asked.diversity, ("body",))
+    found = await services.recommender.recommend(asked.queries())
+    count(services.metrics, found)
+    return answer({"results": [recommendation_out(one) for one in found]})
+
+
+@router.get(
+    "/v1/items/{item_id}/similar",
+    dependencies=[Depends(RECOMMEND)],
+    response_class=Response,
+    responses=says(RecommendationOut, 200, 404),
+)
+async def get_similar(
+    request: Request,
+    item_id: ItemId,
+    category: Categories,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Response:
+    """Items close to this one by what was learned, filled like every answer."""
+    services = services_of(request)
+    await _check_named(services, item_id)
+    found = await services.recommender.similar(item_id, limit, frozenset(category))
+    count(services.metrics, [found])
+    return answer(recommendation_out(found))
+
+
+def count(metrics: Metrics, answers: Iterable[domain.Recommendation]) -> None:
+    """Count answers, what they rest on and what they had to do without."""
+    for one in answers:
+        metrics.recommendations.labels(one.source).inc()
+        sources: dict[str, int] = {}
+        for item in one.items:
+            sources[item.source] = sources.get(item.source, 0) + 1
+        for source, items in sources.items():
+            metrics.recommended_items.labels(source).inc(items)
+        for without in one.degraded:
+            metrics.degraded.labels(without).inc()
+
+
+def _check_built(
+    services: Services, objective: str, diversity: float, place: tuple[str, ...]
+) -> None:
+    if objective not in services.settings.event_types:
+        message = "must be one of the configured event types"
+        raise BadRequest(f"objective {message}", (((*place, "objective"), message),))
+    if objective != _DEFAULT_OBJECTIVE:
+        raise NotBuilt("ranking for another objective than `click` is not part of this release")
+    if diversity > 0:
+        raise NotBuilt("ranking for diversity is not part of this release")
+
+
+async def _check_named(services: Services, item_id: str) -> None:
+    """See that somebody has named the item: the catalogue, the model or an event.
+
+    While the log is down its word is not needed: an item it may know is answered from the lists.
+    """
+    entry = services.feed.view.entry(item_id)
+    known = entry is not None or item_id in services.watcher.served.model.items
+    if not known:
+        try:
+            known = await services.popularity.known(item_id)
+        except Unavailable:
+            known = True
+    if not known or (entry is not None and entry.deleted):
+        raise NotFound("nobody has named this item")
+
+
+def _mark(request: Request, services: Services, user_id: str) -> None:
+    if services.secret is not None:
+        request.state.log["user"] = user_mark(services.secret, user_id)

@@ -1,0 +1,160 @@
+"""The state of everything, as far as this replica can see it."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from anyio import to_thread
+
+from service.api.schemas.fields import Shape, format_time
+from service.api.services import Services
+from service.errors import Unavailable
+
+T = TypeVar("T")
+
+
+class LogStatus(Shape):
+    """The event log."""
+
+    up: bool
+    entries: int | None
+    events: int | None
+    last: str | None
+    lag_events: int | None
+    dead_letters: int | None
+    durability: str
+    dedupe_ids: int | None
+    dedupe_since: str | None
+
+
+class BufferStatus(Shape):
+    """The replay buffer."""
+
+    samples: int | None
+    capacity: int
+    fill: float | None
+
+
+class HeadStatus(Shape):
+    """What the registry says is served, and how far learning has come."""
+
+    active: int
+    tip: int
+    generation: int
+    position: str
+    learned_until: str | None
+    pinned: bool
+
+
+class ReplicaStatus(Shape):
+    """What one api replica says it serves."""
+
+    replica_id: str
+    model_version: int
+    generation: int
+    since: str
+    error: str | None
+
+
+class Status(Shape):
+    """Where the log, the learner and each replica are; null is what could not be found out."""
+
+    replica_id: str
+    event_log: LogStatus
+    buffer: BufferStatus
+    head: HeadStatus | None
+    replicas: list[ReplicaStatus]
+    learner: dict[str, Any] | None
+    last_update: str | None
+    next_update: str | None
+    catalogue_revision: int
+
+
+async def read_status(services: Services) -> dict[str, Any]:
+    """`Status` as JSON values."""
+    learner = await _learner(services)
+    head = services.watcher.served.head
+    try:
+        head = await to_thread.run_sync(services.registry.head)
+        latest = await to_thread.run_sync(services.registry.versions, 1)
+    except Unavailable:
+        latest = []
+    learned_ms = None if head is None or not head.position.ms else head.position.ms
+    return {
+        "replica_id": services.replica_id,
+        "event_log": await _event_log(services, learner),
+        "buffer": await _buffer(services),
+        "head": None
+        if head is None
+        else {
+            "active": head.active,
+            "tip": head.tip,
+            "generation": head.generation,
+            "position": str(head.position),
+            "learned_until": format_time(learned_ms),
+            "pinned": head.pinned,
+        },
+        "replicas": await _replicas(services),
+        "learner": learner,
+        "last_update": format_time(latest[0].created_ms) if latest else None,
+        "next_update": format_time((learner or {}).get("next_update_ms")),
+        "catalogue_revision": services.feed.view.revision,
+    }
+
+
+async def _learner(services: Services) -> dict[str, Any] | None:
+    try:
+        return await services.presence.learner()
+    except Unavailable:
+        return None
+
+
+async def _event_log(services: Services, learner: dict[str, Any] | None) -> dict[str, Any]:
+    event_log, head = services.event_log, services.watcher.served.head
+    seen: dict[str, Any] = dict.fromkeys(
+        ("entries", "events", "last", "lag_events", "dead_letters")
+    )
+    try:
+        seen["entries"] = await to_thread.run_sync(event_log.length)
+        seen["events"] = await to_thread.run_sync(event_log.total)
+        seen["last"] = str(await to_thread.run_sync(event_log.last))
+        seen["dead_letters"] = await to_thread.run_sync(event_log.dead_letters)
+        if head is not None:
+            seen["lag_events"] = await to_thread.run_sync(event_log.events_after, head.position)
+    except Unavailable:
+        pass
+    said = learner or {}
+    return {
+        "up": seen["entries"] is not None,
+        **seen,
+        "durability": await services.ingest.durability(),
+        "dedupe_ids": said.get("dedupe_ids"),
+        "dedupe_since": format_time(said.get("dedupe_from_ms")),
+    }
+
+
+async def _buffer(services: Services) -> dict[str, Any]:
+    capacity = services.settings.learning.replay_size
+    try:
+        samples = await to_thread.run_sync(len, services.replay)
+    except Unavailable:
+        return {"samples": None, "capacity": capacity, "fill": None}
+    fill = round(samples / capacity, 4) if capacity else 0.0
+    return {"samples": samples, "capacity": capacity, "fill": fill}
+
+
+async def _replicas(services: Services) -> list[dict[str, Any]]:
+    try:
+        found = await services.presence.all()
+    except Unavailable:
+        return []
+    return [
+        {
+            "replica_id": one.replica_id,
+            "model_version": one.version,
+            "generation": one.generation,
+            "since": format_time(one.since_ms),
+            "error": one.error,
+        }
+        for one in found
+    ]

@@ -1,0 +1,61 @@
+"""What a replica does again and again beside answering; a store that is down stops none of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from service.errors import FreshetError
+from service.logs import get_logger
+from service.telemetry import Metrics
+
+log = get_logger("upkeep")
+
+
+class Upkeep:
+    """Periodic tasks on the event loop, each first run before the replica starts to answer."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._tasks: list[asyncio.Task[None]] = []
+        self._down: set[str] = set()
+
+    async def every(
+        self, period_s: float, name: str, store: str, work: Callable[[], Awaitable[object]]
+    ) -> None:
+        """Run `work` now, and every `period_s` from then on.
+
+        Args:
+            name: of the work, for the log.
+            store: whose absence its failure shows: `log` or `database`.
+        """
+        await self._once(name, store, work)
+        self._tasks.append(asyncio.create_task(self._repeat(period_s, name, store, work)))
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _repeat(
+        self, period_s: float, name: str, store: str, work: Callable[[], Awaitable[object]]
+    ) -> None:
+        while True:
+            await asyncio.sleep(period_s)
+            await self._once(name, store, work)
+
+    async def _once(self, name: str, store: str, work: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await work()
+        except FreshetError as error:
+            self._metrics.store_up.labels(store).set(0)
+            if name not in self._down:
+                log.warning("upkeep fails", work=name, store=store, error=str(error))
+            self._down.add(name)
+        except Exception:  # a task that dies is not noticed until it is missed
+            log.exception("upkeep failed", work=name)
+        else:
+            self._metrics.store_up.labels(store).set(1)
+            if name in self._down:
+                log.info("upkeep works again", work=name, store=store)
+            self._down.discard(name)

@@ -1,0 +1,112 @@
+"""What one version answers with: immutable, taken once per request, replaced in one assignment.
+
+Threads: a `ServingModel` is read by the event loop and the ranking thread while the watcher makes
+the next. Nothing in it changes after `ServingModel.load` returns; the last request that holds a
+reference keeps it alive, so at a swap two of them live for as long as the slowest request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from models.nets import load_serving
+from models.ranking.index import ExactIndex
+from models.vocabulary import Vocabulary
+from service.domain.versions import VersionRecord
+
+if TYPE_CHECKING:
+    from models.nets import Recommender as Net
+    from models.parameters import Bundle
+    from models.ranking.index import Index
+
+_WARM_UP_ROUNDS = 2
+_WARM_UP_BATCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ServingModel:
+    """One version, ready to answer."""
+
+    version: int
+    learned_until_ms: int | None
+    max_history: int
+    items: Vocabulary
+    users: Vocabulary
+    vectors: Tensor
+    """Item vectors [N, D]."""
+    index: Index
+    net: Net | None
+    """None for a version that has learned nothing."""
+    knows_users: bool
+    """Whether a user's row alone, without a history, makes a query."""
+
+    @classmethod
+    def empty(cls, record: VersionRecord) -> ServingModel:
+        """A version that has learned nothing: every answer comes from the fallback lists."""
+        vectors = torch.zeros(0, 1)
+        return cls(
+            version=record.version,
+            learned_until_ms=record.learned_until_ms,
+            max_history=1,
+            items=Vocabulary(),
+            users=Vocabulary(),
+            vectors=vectors,
+            index=ExactIndex.build(vectors),
+            net=None,
+            knows_users=False,
+        )
+
+    @classmethod
+    def load(cls, record: VersionRecord, bundle: Bundle) -> ServingModel:
+        """Build a version from its verified files and try it once.
+
+        Raises:
+            ValueError: the bundle makes no net, or one whose vectors are not finite.
+        """
+        net, items, users = load_serving(bundle)
+        with torch.inference_mode():
+            vectors = net.item_vectors().contiguous()
+        if not bool(torch.isfinite(vectors).all()):
+            raise ValueError(f"version {record.version}: item vectors are not finite")
+        if len(vectors) != len(items):
+            raise ValueError(f"version {record.version}: {len(vectors)} rows, {len(items)} items")
+        model = cls(
+            version=record.version,
+            learned_until_ms=record.learned_until_ms,
+            max_history=net.max_history,
+            items=items,
+            users=users,
+            vectors=vectors,
+            index=ExactIndex.build(vectors),
+            net=net,
+            knows_users=net.encoder.has_users,
+        )
+        model._warm_up()
+        return model
+
+    def encode(self, histories: Sequence[Sequence[int]], user_rows: Sequence[int]) -> Tensor:
+        """Queries [B, D] of rows of histories, oldest first, and rows of users (−1 unknown).
+
+        Raises:
+            ValueError: a version that has learned nothing has no encoder.
+        """
+        if self.net is None:
+            raise ValueError(f"version {self.version} has learned nothing")
+        return self.net.encode(histories, user_rows)
+
+    def _warm_up(self) -> None:
+        """Encode and search as requests will, so that the first of them is not the slow one."""
+        if not len(self.items):
+            return
+        longest = list(range(min(self.max_history, len(self.items))))
+        with torch.inference_mode():
+            for batch in (1, _WARM_UP_BATCH) * _WARM_UP_ROUNDS:
+                queries = self.encode([longest] * batch, [-1] * batch)
+                if not bool(torch.isfinite(queries).all()):
+                    raise ValueError(f"version {self.version}: queries are not finite")
+                self.index.search(queries, min(20, len(self.items)))

@@ -1,0 +1,268 @@
+"""Answers: history → ranked by the model → filtered → filled from trending, popular and latest."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from models.vocabulary import Vocabulary
+from service.domain.interactions import Interaction
+from service.domain.recommendations import (
+    FALLBACK,
+    LATEST,
+    MODEL,
+    PERSONALIZED,
+    POPULAR,
+    SESSION,
+    TRENDING,
+    Query,
+    Recommendation,
+    RecommendedItem,
+)
+from service.errors import FreshetError, Unavailable
+from service.logs import get_logger
+from service.serving.breaker import Breaker
+from service.serving.catalogue import CatalogueView, Dated
+from service.serving.catalogue_feed import CatalogueFeed
+from service.serving.explain import explain
+from service.serving.lists import FallbackLists, ListsFeed, Scored
+from service.serving.model import ServingModel
+from service.serving.ranker import Ranker
+from service.serving.retrieval import Want
+from service.settings import Settings
+from service.storage.history import HistoryStore
+
+_CATALOGUE_STALE_S = 5.0
+_LISTS_STALE_S = 10.0
+_REST_S = 1.0
+
+log = get_logger("serving")
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """The references one request took, once each."""
+
+    model: ServingModel
+    view: CatalogueView
+    lists: FallbackLists
+    degraded: tuple[str, ...]
+
+
+class Recommender:
+    """Makes answers from one model, one catalogue view and one set of lists per request.
+
+    Args:
+        served: gives the model being served.
+        positive: whether an interaction is a positive signal.
+    """
+
+    def __init__(
+        self,
+        *,
+        served: Callable[[], ServingModel],
+        catalogue: CatalogueFeed,
+        lists: ListsFeed,
+        history: HistoryStore,
+        ranker: Ranker,
+        positive: Callable[[Interaction], bool],
+        settings: Settings,
+    ) -> None:
+        self._served = served
+        self._catalogue = catalogue
+        self._lists = lists
+        self._history = history
+        self._ranker = ranker
+        self._positive = positive
+        self._history_size = settings.log.history_size
+        self._breaker = Breaker(_REST_S)
+
+    async def recommend(self, queries: Sequence[Query]) -> list[Recommendation]:
+        """One answer per query, in their order, all from the same model version."""
+        scene = self._scene()
+        histories, lost = await self._histories(queries)
+        if lost:
+            scene = replace(scene, degraded=("history", *scene.degraded))
+        return await asyncio.gather(
+            *(
+                self._answer(scene, query, history)
+                for query, history in zip(queries, histories, strict=True)
+            )
+        )
+
+    async def similar(self, item_id: str, limit: int, categories: frozenset[str]) -> Recommendation:
+        """Items close to `item_id` by what was learned; filled like every answer."""
+        scene = self._scene()
+        query = Query(limit=limit, categories=categories, exclude=frozenset({item_id}))
+        want = Want(
+            scene.model,
+            scene.view,
+            limit,
+            like=item_id,
+            categories=categories,
+            exclude=query.exclude,
+        )
+        ranked, scene = await self._ranked(scene, want)
+        return _finish(scene, query, FALLBACK, ranked, query.exclude)
+
+    def listed(
+        self, source: str, limit: int, categories: frozenset[str], scored: Iterable[Scored] | None
+    ) -> Recommendation:
+        """The list named `source` alone, filtered; `scored` replaces the replica's own."""
+        scene = self._scene()
+        if scored is None:
+            scored = dict(_sources(scene))[source](categories)
+        items = _take(scene.view, source, scored, categories, frozenset(), limit)
+        return _recommendation(scene, None, FALLBACK, tuple(items))
+
+    def _scene(self) -> _Scene:
+        ages = (
+            ("catalogue", self._catalogue.age_s(), _CATALOGUE_STALE_S),
+            ("popularity", self._lists.age_s(), _LISTS_STALE_S),
+        )
+        stale = tuple(name for name, age_s, most_s in ages if age_s is None or age_s > most_s)
+        return _Scene(self._served(), self._catalogue.view, self._lists.lists, stale)
+
+    async def _histories(self, queries: Sequence[Query]) -> tuple[list[tuple[str, ...]], bool]:
+        """Positive items per query, oldest first; and whether the store failed to say."""
+        user_ids = [q.user_id for q in queries if q.user_id is not None and q.history is None]
+        stored: dict[str, tuple[str, ...]] = {}
+        lost = False
+        if user_ids and not (lost := not self._breaker.allows()):
+            try:
+                found = await self._history.recent_many(user_ids, self._history_size)
+            except Unavailable:
+                self._breaker.failed()
+                lost = True
+            else:
+                self._breaker.succeeded()
+                stored = {
+                    user_id: tuple(event.item_id for event in events if self._positive(event))
+                    for user_id, events in zip(user_ids, found, strict=True)
+                }
+        return [
+            stored.get(q.user_id or "", ()) if q.history is None else q.history for q in queries
+        ], lost
+
+    async def _answer(
+        self, scene: _Scene, query: Query, history: tuple[str, ...]
+    ) -> Recommendation:
+        exclude = query.exclude.union(history) if query.exclude_seen else query.exclude
+        want = Want(
+            scene.model,
+            scene.view,
+            query.limit,
+            history=history,
+            user_id=query.user_id,
+            categories=query.categories,
+            exclude=exclude,
+        )
+        ranked, scene = await self._ranked(scene, want)
+        if query.history:
+            source = SESSION
+        else:
+            source = PERSONALIZED if history or ranked else FALLBACK
+        answer = _finish(scene, query, source, ranked, exclude)
+        return await self._explained(scene, want, answer) if query.explain else answer
+
+    async def _ranked(self, scene: _Scene, want: Want) -> tuple[list[Scored], _Scene]:
+        if not want.history and want.user_id is None and want.like is None:
+            return [], scene
+        try:
+            return await self._ranker.rank(want), scene
+        except (FreshetError, ValueError, RuntimeError) as error:
+            log.error("ranking failed", version=scene.model.version, error=repr(error))
+            return [], replace(scene, degraded=(*scene.degraded, "model"))
+
+    async def _explained(self, scene: _Scene, want: Want, answer: Recommendation) -> Recommendation:
+        ranked = [item.item_id for item in answer.items if item.source == MODEL]
+        reasons = await self._ranker.run(explain, scene.model, want.history, want.user_id, ranked)
+        because = dict(zip(ranked, reasons, strict=True))
+        return replace(
+            answer,
+            items=tuple(
+                replace(item, because=because.get(item.item_id, ())) for item in answer.items
+            ),
+        )
+
+
+def _finish(
+    scene: _Scene, query: Query, source: str, ranked: Iterable[Scored], exclude: frozenset[str]
+) -> Recommendation:
+    """The ranked items, and below them the fallback lists in their order until `limit`."""
+    items = [RecommendedItem(item_id, score, MODEL) for item_id, score in ranked]
+    for name, listed in _sources(scene):
+        missing = query.limit - len(items)
+        if missing <= 0:
+            break
+        taken = exclude.union(item.item_id for item in items)
+        items += _take(scene.view, name, listed(query.categories), query.categories, taken, missing)
+    return _recommendation(scene, query.user_id, source, tuple(items))
+
+
+def _recommendation(
+    scene: _Scene, user_id: str | None, source: str, items: tuple[RecommendedItem, ...]
+) -> Recommendation:
+    return Recommendation(
+        recommendation_id=f"r-{secrets.token_urlsafe(15)}",
+        user_id=user_id,
+        source=source,
+        model_version=scene.model.version,
+        learned_until_ms=scene.model.learned_until_ms,
+        items=items,
+        degraded=scene.degraded,
+    )
+
+
+def _sources(
+    scene: _Scene,
+) -> tuple[tuple[str, Callable[[frozenset[str]], Iterable[Scored]]], ...]:
+    lists = scene.lists
+    return (
+        (TRENDING, lambda categories: lists.trending),
+        (POPULAR, lambda categories: lists.popular),
+        (LATEST, lambda categories: _latest(scene.view, lists, scene.model.items, categories)),
+    )
+
+
+def _latest(
+    view: CatalogueView, lists: FallbackLists, learned: Vocabulary, categories: frozenset[str]
+) -> Iterator[Scored]:
+    """Every item there is, latest first: catalogue and events by time, then what is only learned.
+
+    Scores are Unix seconds; an item whose time is not known scores 0 and comes last.
+    """
+    dated = view.newest(categories)
+    if categories:
+        yield from ((item_id, ms / 1000) for ms, item_id in dated)
+        return
+    undated = (seen for seen in lists.first_seen if view.entry(seen[1]) is None)
+    yield from ((item_id, ms / 1000) for ms, item_id in _merge(dated, undated))
+    yield from ((item_id, 0.0) for item_id in reversed(learned.ids))
+
+
+def _merge(left: Iterable[Dated], right: Iterable[Dated]) -> Iterator[Dated]:
+    return heapq.merge(left, right, reverse=True)
+
+
+def _take(
+    view: CatalogueView,
+    source: str,
+    scored: Iterable[Scored],
+    categories: frozenset[str],
+    taken: frozenset[str],
+    missing: int,
+) -> list[RecommendedItem]:
+    """The first `missing` items of a list that are eligible and not `taken`."""
+    items: list[RecommendedItem] = []
+    used = set(taken)
+    for item_id, score in scored:
+        if len(items) >= missing:
+            break
+        if item_id not in used and view.allows(item_id, categories):
+            used.add(item_id)
+            items.append(RecommendedItem(item_id, score, source))
+    return items

@@ -1,0 +1,154 @@
+"""From queries to ranked items of one model: encode, search, filter; more is fetched until filled.
+
+Runs in the ranking thread. Rows mean something inside one `ServingModel` only, so they never leave
+this file: external ids come in and go out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from service.serving.catalogue import CatalogueView
+from service.serving.model import ServingModel
+
+Ranked = list[tuple[str, float]]
+"""Item ids and scores, best first, distinct."""
+
+_SLACK = 32
+_GROWTH = 4
+_NARROW_SHARE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What one request wants ranked, and the two references it took.
+
+    Exactly one of a history (`history` and `user_id`) and `like` is the source of the query.
+    """
+
+    model: ServingModel
+    view: CatalogueView
+    limit: int
+    history: tuple[str, ...] = ()
+    """Item ids, oldest first."""
+    user_id: str | None = None
+    like: str | None = None
+    """An item: rank what is close to it."""
+    categories: frozenset[str] = frozenset()
+    exclude: frozenset[str] = frozenset()
+
+
+def retrieve(wants: Sequence[Want]) -> list[Ranked]:
+    """The best eligible items of each want, at most `limit`, fewer only if there are no more.
+
+    A want of which the model knows nothing (no item of its history, no row of its user, an item
+    never learned) gets an empty list.
+
+    Args:
+        wants: all of the same model.
+    """
+    ranked: list[Ranked] = [[] for _ in wants]
+    if not wants or not len(wants[0].model.items):
+        return ranked
+    model = wants[0].model
+    with torch.inference_mode():
+        able, queries = _queries(model, wants)
+        narrow = [_is_narrow(model, want) for want in wants]
+        for slot, query in zip(able, queries, strict=True):
+            if narrow[slot]:
+                ranked[slot] = _search_members(model, wants[slot], query)
+        wide = [place for place, slot in enumerate(able) if not narrow[slot]]
+        if wide:
+            found = _search_all(model, [wants[able[place]] for place in wide], queries[wide])
+            for place, items in zip(wide, found, strict=True):
+                ranked[able[place]] = items
+    return ranked
+
+
+def _queries(model: ServingModel, wants: Sequence[Want]) -> tuple[list[int], Tensor]:
+    """The places of the wants that the model can say something about, and their queries [B, D]."""
+    rows = [_known_rows(model, want) for want in wants]
+    users = [model.users.row(want.user_id) if want.user_id is not None else -1 for want in wants]
+    like = [place for place, want in enumerate(wants) if want.like is not None and rows[place]]
+    told = [
+        place
+        for place, want in enumerate(wants)
+        if want.like is None and (rows[place] or (users[place] >= 0 and model.knows_users))
+    ]
+    parts = []
+    if told:
+        parts.append(model.encode([rows[place] for place in told], [users[p] for p in told]))
+    if like:
+        parts.append(model.vectors[[rows[place][0] for place in like]])
+    return told + like, torch.cat(parts) if parts else torch.empty(0, 0)
+
+
+def _known_rows(model: ServingModel, want: Want) -> list[int]:
+    items = want.history if want.like is None else (want.like,)
+    rows = model.items.rows(items)
+    return [int(row) for row in rows[rows >= 0][-model.max_history :]]
+
+
+def _is_narrow(model: ServingModel, want: Want) -> bool:
+    if not want.categories:
+        return False
+    return want.view.count(want.categories) * _NARROW_SHARE < len(model.items)
+
+
+def _excluded_rows(model: ServingModel, want: Want) -> Tensor:
+    rows = model.items.rows(want.exclude)
+    return torch.from_numpy(np.sort(rows[rows >= 0]))
+
+
+def _search_members(model: ServingModel, want: Want, query: Tensor) -> Ranked:
+    """Exact over the rows of a category that holds a small share of the items."""
+    members = (item_id for _, item_id in want.view.newest(want.categories))
+    rows = model.items.rows(item_id for item_id in members if item_id not in want.exclude)
+    allowed = torch.from_numpy(np.sort(rows[rows >= 0]))
+    if not len(allowed):
+        return []
+    scores, found = model.index.search(
+        query.unsqueeze(0), min(want.limit, len(allowed)), allowed=allowed
+    )
+    return _eligible(model, want, scores[0].tolist(), found[0].tolist())
+
+
+def _search_all(model: ServingModel, wants: Sequence[Want], queries: Tensor) -> list[Ranked]:
+    """Over all rows, fetching more than asked for as long as the filter leaves too few."""
+    ranked: list[Ranked] = [[] for _ in wants]
+    open_places = list(range(len(wants)))
+    excluded = [_excluded_rows(model, want) for want in wants]
+    fetch = max(want.limit for want in wants) + _SLACK
+    while open_places:
+        fetch = min(fetch, len(model.items))
+        scores, rows = model.index.search(
+            queries[open_places], fetch, excluded=[excluded[place] for place in open_places]
+        )
+        still_open = []
+        for place, its_scores, its_rows in zip(
+            open_places, scores.tolist(), rows.tolist(), strict=True
+        ):
+            ranked[place] = _eligible(model, wants[place], its_scores, its_rows)
+            if len(ranked[place]) < wants[place].limit and its_rows[-1] >= 0:
+                still_open.append(place)
+        open_places = still_open if fetch < len(model.items) else []
+        fetch *= _GROWTH
+    return ranked
+
+
+def _eligible(
+    model: ServingModel, want: Want, scores: Sequence[float], rows: Sequence[int]
+) -> Ranked:
+    found: Ranked = []
+    for score, row in zip(scores, rows, strict=True):
+        if row < 0 or len(found) == want.limit:
+            break
+        item_id = model.items.id(row)
+        if want.view.allows(item_id, want.categories):
+            found.append((item_id, score))
+    return found

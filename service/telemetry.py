@@ -1,0 +1,109 @@
+"""Metrics of an api replica, for Prometheus; each name is listed in the operations guide."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class Metrics:
+    """The metrics of one replica, in a registry of their own, so that two never mix."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
+        self._make_request_metrics()
+        self._make_serving_metrics()
+        self._make_store_metrics()
+
+    def _make_request_metrics(self) -> None:
+        to = self.registry
+        self.requests = Counter(
+            "freshet_requests",
+            "Requests answered.",
+            ["method", "route", "status"],
+            registry=to,
+        )
+        self.request_seconds = Histogram(
+            "freshet_request_seconds",
+            "Time from the first byte of a request to the last of its answer.",
+            ["method", "route"],
+            buckets=_SECONDS,
+            registry=to,
+        )
+        self.events_accepted = Counter(
+            "freshet_events_accepted", "Events that the log has taken.", registry=to
+        )
+        self.events_refused = Counter(
+            "freshet_events_refused",
+            "Batches of events refused, by reason.",
+            ["reason"],
+            registry=to,
+        )
+
+    def _make_serving_metrics(self) -> None:
+        to = self.registry
+        self.recommendations = Counter(
+            "freshet_recommendations", "Answers, by what they rest on.", ["source"], registry=to
+        )
+        self.recommended_items = Counter(
+            "freshet_recommended_items",
+            "Items in answers, by where they come from.",
+            ["source"],
+            registry=to,
+        )
+        self.degraded = Counter(
+            "freshet_degraded_answers",
+            "Answers that had to do without something.",
+            ["without"],
+            registry=to,
+        )
+        self.ranking_batch = Histogram(
+            "freshet_ranking_batch_size",
+            "Queries encoded together.",
+            buckets=_SIZES,
+            registry=to,
+        )
+        self.ranking_seconds = Histogram(
+            "freshet_ranking_seconds",
+            "Time to encode and search one batch of queries.",
+            buckets=_SECONDS,
+            registry=to,
+        )
+        self.model_version = Gauge(
+            "freshet_model_version", "The model version being served.", registry=to
+        )
+        self.model_learned_until = Gauge(
+            "freshet_model_learned_until_timestamp_seconds",
+            "Arrival time of the last log entry that the served version has passed.",
+            registry=to,
+        )
+        self.model_loads = Counter(
+            "freshet_model_loads", "Attempts to take a version.", ["outcome"], registry=to
+        )
+        self.model_load_seconds = Histogram(
+            "freshet_model_load_seconds",
+            "Time to load, verify and warm up a version.",
+            buckets=(0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0),
+            registry=to,
+        )
+
+    def _make_store_metrics(self) -> None:
+        to = self.registry
+        self.catalogue_revision = Gauge(
+            "freshet_catalogue_revision", "Revision of the catalogue being served.", registry=to
+        )
+        self.log_entries = Gauge("freshet_log_entries", "Entries in the event log.", registry=to)
+        self.log_lag_events = Gauge(
+            "freshet_log_lag_events",
+            "Events in the log that the registry's head has not passed.",
+            registry=to,
+        )
+        self.store_up = Gauge(
+            "freshet_store_up", "1 while a store answers.", ["store"], registry=to
+        )
+
+    def render(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
