@@ -74,11 +74,8 @@ def _tell_windows(session: Session, lineage: list[int]) -> None:
 
 def _lineage(session: Session, version: int) -> list[int]:
     """The version and its ancestors, by one recursive query."""
-    line = (
-        select(Version.version, Version.parent)
-        .where(Version.version == version)
-        .cte(recursive=True)
-    )
+    start = select(Version.version, Version.parent).where(Version.version == version)
+    line = start.cte(recursive=True)
     line = line.union_all(
         select(Version.version, Version.parent).where(Version.version == line.c.parent)
     )

@@ -94,20 +94,6 @@ class CatalogueStore:
             row.revision, row.updated_ms = revision, now_ms()
             return _item(row)
 
-    def list(self, limit: int, cursor: str | None = None) -> tuple[list[Item], str | None]:
-        """A page of items by id, and the cursor of the next page.
-
-        Args:
-            cursor: the id of the last item of the page before.
-        """
-        query = select(ItemRow).where(ItemRow.deleted.is_(False)).order_by(ItemRow.item_id)
-        if cursor is not None:
-            query = query.where(ItemRow.item_id > storable("cursor", cursor))
-        with reading(self._engine) as session:
-            found = [_item(row) for row in session.scalars(query.limit(limit + 1))]
-        page = found[:limit]
-        return page, page[-1].item_id if len(found) > limit else None
-
     def revision(self) -> int:
         """The revision of the latest write; 0 before the first."""
         with reading(self._engine) as session:
@@ -122,6 +108,20 @@ class CatalogueStore:
         )
         with reading(self._engine) as session:
             return [_item(row) for row in session.scalars(query)]
+
+    def list(self, limit: int, cursor: str | None = None) -> tuple[list[Item], str | None]:
+        """A page of items by id, and the cursor of the next page.
+
+        Args:
+            cursor: the id of the last item of the page before.
+        """
+        query = select(ItemRow).where(ItemRow.deleted.is_(False)).order_by(ItemRow.item_id)
+        if cursor is not None:
+            query = query.where(ItemRow.item_id > storable("cursor", cursor))
+        with reading(self._engine) as session:
+            found = [_item(row) for row in session.scalars(query.limit(limit + 1))]
+        page = found[:limit]
+        return page, page[-1].item_id if len(found) > limit else None
 
 
 def _next_revision(session: Session) -> int:

@@ -70,7 +70,7 @@ class EventLog:
         """The id last given out, even when its entry has been trimmed; START for an empty log."""
         with answering("log end"):
             try:
-                info = cast(dict[str, Any], self._client.xinfo_stream(self._keys.log))
+                info = self._client.xinfo_stream(self._keys.log)
             except redis.ResponseError as error:
                 if "no such key" not in str(error):
                     raise
@@ -85,7 +85,7 @@ class EventLog:
     def length(self) -> int:
         """Entries in the log."""
         with answering("log length"):
-            return cast(int, self._client.xlen(self._keys.log))
+            return self._client.xlen(self._keys.log)
 
     def total(self) -> int:
         """Events ever appended."""
@@ -108,14 +108,12 @@ class EventLog:
         To be called with a position that the archive holds. The entry at `before` stays.
         """
         with answering("log trim"):
-            return cast(
-                int, self._client.xtrim(self._keys.log, minid=str(before), approximate=False)
-            )
+            return self._client.xtrim(self._keys.log, minid=str(before), approximate=False)
 
     def dead_letters(self) -> int:
         """How many entries could not be decoded."""
         with answering("dead letters"):
-            return cast(int, self._client.xlen(self._keys.dead_letters))
+            return self._client.xlen(self._keys.dead_letters)
 
     def _decode(self, entry_id: bytes, fields: Mapping[bytes, bytes]) -> LogEntry:
         position = _position(entry_id)

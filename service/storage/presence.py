@@ -58,14 +58,13 @@ class Presence:
     async def all(self) -> list[ReplicaState]:
         """Replicas alive, by id."""
         with answering("presence"):
-            # redis-py types the answer as either the value or an awaitable of it
-            ids = sorted(cast(set[bytes], await self._client.smembers(self._keys.replicas)))  # type: ignore[misc]
+            ids = sorted(cast(set[bytes], await self._client.smembers(self._keys.replicas)))
             if not ids:
                 return []
             found = await self._client.mget([self._keys.replica(one.decode()) for one in ids])
             gone = [one for one, state in zip(ids, found, strict=True) if state is None]
             if gone:
-                await self._client.srem(self._keys.replicas, *gone)  # type: ignore[misc,arg-type]
+                await self._client.srem(self._keys.replicas, *gone)
         return [msgspec.json.decode(one, type=ReplicaState) for one in found if one is not None]
 
     async def learner(self) -> dict[str, Any] | None:

@@ -46,7 +46,7 @@ class ReplayBuffer:
 
     def __len__(self) -> int:
         with answering("replay buffer"):
-            return cast(int, self._client.zcard(self._names[0]))
+            return self._client.zcard(self._names[0])
 
     def admit(self, samples: Iterable[Sample], window_id: int) -> None:
         """Offer a window's samples; admitted again they change nothing."""
@@ -99,9 +99,7 @@ class ReplayBuffer:
     def size_bytes(self) -> int:
         """Memory it takes on the server, as the server estimates it."""
         with answering("replay buffer"):
-            return sum(
-                cast(int | None, self._client.memory_usage(name)) or 0 for name in self._names
-            )
+            return sum(self._client.memory_usage(name) or 0 for name in self._names)
 
     def _samples(self, names: Sequence[bytes]) -> list[Sample]:
         found: list[Sample] = []

@@ -1,0 +1,395 @@
+"""The registry: one head, fenced commits, activation, on both databases and by many at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import Engine
+
+from service.domain.interactions import START, Position
+from service.domain.versions import (
+    Head,
+    Origin,
+    VersionRecord,
+    VersionStatus,
+    WindowRecord,
+    WindowStatus,
+)
+from service.errors import Conflict, NotFound, StaleHead, Unavailable
+from service.storage.database import connect
+from service.storage.registry import Registry
+
+
+@pytest.fixture
+def registry(engine: Engine) -> Registry:
+    return Registry(engine)
+
+
+def open_next(registry: Registry, head: Head) -> WindowRecord:
+    end = Position(head.position.ms + 10, 0)
+    return registry.open_window(
+        head, start=head.position, end=end, seed=7, draw_digest="d" * 64, events=3
+    )
+
+
+def publish(registry: Registry, head: Head, window: WindowRecord) -> VersionRecord:
+    return registry.publish(
+        head,
+        [window.window_id],
+        version=registry.next_version(),
+        origin=Origin.INCREMENTAL,
+        position=window.end,
+        digest="a" * 64,
+        strategy={"methods": ["ewc"]},
+        metrics={"recall@20": 0.5},
+        gate={"verdict": "accepted"},
+    )
+
+
+def learn(registry: Registry) -> VersionRecord:
+    """One window from the log into a published version."""
+    head = registry.head()
+    return publish(registry, head, open_next(registry, head))
+
+
+def statuses(registry: Registry) -> dict[int, VersionStatus]:
+    return {record.version: record.status for record in registry.versions()}
+
+
+def windows(registry: Registry) -> dict[int, WindowStatus]:
+    return {record.window_id: record.status for record in registry.windows()}
+
+
+def test_version_one_is_empty_and_active(registry: Registry) -> None:
+    head = registry.head()
+    first = registry.version(1)
+    assert (head.active, head.tip, head.position, head.pinned) == (1, 1, START, False)
+    assert first.status is VersionStatus.ACTIVE
+    assert first.origin is Origin.INITIAL
+    assert first.learned_until_ms is None
+
+
+def test_publishing_moves_everything_at_once(registry: Registry) -> None:
+    record = learn(registry)
+    head = registry.head()
+    assert (head.active, head.tip, head.position) == (2, 2, Position(10, 0))
+    assert head.generation == 2
+    assert (record.parent, record.status, record.window_id) == (1, VersionStatus.ACTIVE, 1)
+    assert record.metrics == {"recall@20": 0.5}
+    assert statuses(registry) == {1: VersionStatus.RETIRED, 2: VersionStatus.ACTIVE}
+    assert windows(registry) == {1: WindowStatus.LEARNED}
+    assert registry.learned_windows() == {1}
+    assert registry.window_in_work(head.tip) is None
+
+
+def test_an_open_window_is_a_fact_until_it_is_committed(registry: Registry) -> None:
+    head = registry.head()
+    window = open_next(registry, head)
+    assert registry.window_in_work(1) == window
+    assert registry.window_in_work(2) is None
+    with pytest.raises(Conflict):
+        open_next(registry, head)
+
+
+def test_a_commit_from_an_old_epoch_is_refused(registry: Registry) -> None:
+    registry.take_epoch()
+    head = registry.head()
+    window = open_next(registry, head)
+    assert registry.take_epoch() == head.epoch + 1
+    for commit in (
+        lambda: publish(registry, head, window),
+        lambda: registry.refuse(head, window, gate={}, metrics={}),
+        lambda: open_next(registry, head),
+    ):
+        with pytest.raises(StaleHead):
+            commit()
+    assert registry.head().position == START
+    assert windows(registry) == {1: WindowStatus.OPEN}
+
+
+def test_a_commit_after_a_rollback_is_refused(registry: Registry) -> None:
+    learn(registry)
+    head = registry.head()
+    window = open_next(registry, head)
+    registry.activate(1)
+    with pytest.raises(StaleHead):
+        publish(registry, head, window)
+    assert registry.head().active == 1
+    assert registry.window_in_work(2) is None, "the window is cut anew for the new tip"
+
+
+def test_the_same_commit_twice_lands_once(registry: Registry) -> None:
+    head = registry.head()
+    window = open_next(registry, head)
+    publish(registry, head, window)
+    with pytest.raises(StaleHead):
+        publish(registry, head, window)
+    assert len(registry.versions()) == 2
+
+
+def test_a_version_number_is_taken_once(registry: Registry) -> None:
+    head = registry.head()
+    window = open_next(registry, head)
+    with pytest.raises(StaleHead, match="not the next"):
+        registry.publish(
+            head,
+            [window.window_id],
+            version=9,
+            origin=Origin.INCREMENTAL,
+            position=window.end,
+            digest="",
+            strategy={},
+            metrics={},
+            gate={},
+        )
+
+
+def test_a_refusal_moves_the_position_alone(registry: Registry) -> None:
+    learn(registry)
+    head = registry.head()
+    window = open_next(registry, head)
+    after = registry.refuse(
+        head, window, gate={"verdict": "refused"}, metrics={}, digest="b" * 64, version=3
+    )
+    assert after == registry.head()
+    assert (after.active, after.tip, after.position) == (2, 2, window.end)
+    assert after.generation == head.generation
+    assert statuses(registry)[3] is VersionStatus.REJECTED
+    assert registry.version(3).gate == {"verdict": "refused"}
+    assert [w.window_id for w in registry.quarantined()] == [window.window_id]
+    assert learn(registry).version == 4
+    assert registry.version(4).parent == 2
+
+
+def test_a_refused_full_retrain_moves_nothing(registry: Registry) -> None:
+    learn(registry)
+    head = registry.head()
+    after = registry.refuse(
+        head,
+        None,
+        gate={},
+        metrics={},
+        digest="c" * 64,
+        version=3,
+        origin=Origin.FULL,
+        position=Position(10, 0),
+    )
+    assert after == head
+    assert registry.version(3).origin is Origin.FULL
+    assert registry.version(3).status is VersionStatus.REJECTED
+
+
+def test_activating_keeps_the_position_and_quarantines(registry: Registry) -> None:
+    for _ in range(3):
+        learn(registry)
+    before = registry.head()
+    head = registry.activate(2)
+    assert (head.active, head.tip, head.position) == (2, 2, before.position)
+    assert head.generation == before.generation + 1
+    assert windows(registry) == {
+        1: WindowStatus.LEARNED,
+        2: WindowStatus.QUARANTINED,
+        3: WindowStatus.QUARANTINED,
+    }
+    assert statuses(registry) == {
+        1: VersionStatus.RETIRED,
+        2: VersionStatus.ACTIVE,
+        3: VersionStatus.RETIRED,
+        4: VersionStatus.RETIRED,
+    }
+    assert learn(registry).parent == 2
+
+
+def test_going_back_to_the_newer_version_takes_its_windows_along(registry: Registry) -> None:
+    for _ in range(2):
+        learn(registry)
+    registry.activate(2)
+    learn(registry)
+    registry.activate(3)
+    assert windows(registry) == {
+        1: WindowStatus.LEARNED,
+        2: WindowStatus.LEARNED,
+        3: WindowStatus.QUARANTINED,
+    }
+
+
+def test_relearning_sets_the_position_back(registry: Registry) -> None:
+    for _ in range(3):
+        learn(registry)
+    refused = open_next(registry, registry.head())
+    registry.refuse(registry.head(), refused, gate={}, metrics={})
+    head = registry.activate(2, relearn=True)
+    assert (head.active, head.tip, head.position) == (2, 2, Position(10, 0))
+    assert windows(registry) == {1: WindowStatus.LEARNED}
+    again = open_next(registry, head)
+    assert again.start == Position(10, 0)
+    assert again.window_id > refused.window_id, "an id is never given twice"
+
+
+def test_rejected_and_unknown_versions_cannot_be_activated(registry: Registry) -> None:
+    head = registry.head()
+    window = open_next(registry, head)
+    registry.refuse(head, window, gate={}, metrics={}, digest="b" * 64, version=2)
+    with pytest.raises(Conflict):
+        registry.activate(2)
+    for unknown in (3, 0, -1, 2**31, 10**30):
+        with pytest.raises(NotFound):
+            registry.activate(unknown)
+        with pytest.raises(NotFound):
+            registry.version(unknown)
+    assert registry.activate(1).active == 1
+
+
+def test_a_pin_holds_until_it_is_taken_away(registry: Registry) -> None:
+    learn(registry)
+    registry.activate(1, pin=True)
+    waiting = learn(registry)
+    head = registry.head()
+    assert waiting.status is VersionStatus.CANDIDATE
+    assert (head.active, head.tip, head.pinned) == (1, waiting.version, True)
+    assert not registry.unpin().pinned
+    assert registry.head().active == 1
+    served = learn(registry)
+    assert served.status is VersionStatus.ACTIVE
+    assert served.parent == waiting.version
+    assert registry.head().active == served.version
+
+
+def test_activating_without_pin_does_not_unpin(registry: Registry) -> None:
+    registry.pin()
+    assert registry.activate(1).pinned
+
+
+def test_a_full_retrain_takes_the_tip(registry: Registry) -> None:
+    learn(registry)
+    head = registry.head()
+    record = registry.publish(
+        head,
+        [],
+        version=3,
+        origin=Origin.FULL,
+        position=head.position,
+        digest="f" * 64,
+        strategy={},
+        metrics={},
+        gate={},
+    )
+    assert (record.parent, record.origin, record.window_id) == (2, Origin.FULL, None)
+    assert registry.head().tip == 3
+
+
+def test_numbers_that_json_has_no_word_for_become_null(registry: Registry) -> None:
+    head = registry.head()
+    window = open_next(registry, head)
+    record = registry.publish(
+        head,
+        [window.window_id],
+        version=2,
+        origin=Origin.INCREMENTAL,
+        position=window.end,
+        digest="",
+        strategy={},
+        metrics={"loss": float("nan"), "deep": [{"x": float("inf")}], "ok": 1.5},
+        gate={},
+    )
+    assert registry.version(record.version).metrics == {
+        "loss": None,
+        "deep": [{"x": None}],
+        "ok": 1.5,
+    }
+
+
+def test_windows_are_listed_from_a_position(registry: Registry) -> None:
+    for _ in range(3):
+        learn(registry)
+    assert [w.window_id for w in registry.windows(after=Position(10, 0))] == [2, 3]
+    assert [w.window_id for w in registry.windows(after=Position(9, 9), limit=1)] == [1]
+    assert registry.windows(statuses=[WindowStatus.REFUSED]) == []
+
+
+def test_the_incarnation_is_remembered(registry: Registry) -> None:
+    assert registry.incarnation() is None
+    registry.set_incarnation("one")
+    registry.set_incarnation("two")
+    assert registry.incarnation() == "two"
+
+
+def run_at_once(works: list[Callable[[], None]]) -> None:
+    """Run all in threads that start together; errors other than the expected ones surface."""
+    barrier = threading.Barrier(len(works))
+    failures: list[BaseException] = []
+
+    def run(work: Callable[[], None]) -> None:
+        barrier.wait()
+        try:
+            work()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def test_the_secret_is_made_once_by_many(registry: Registry) -> None:
+    found: list[bytes] = []
+    run_at_once([lambda: found.append(registry.secret()) for _ in range(8)])
+    assert len(set(found)) == 1
+    assert len(found[0]) == 32
+
+
+def test_every_learner_gets_an_epoch_of_its_own(registry: Registry) -> None:
+    found: list[int] = []
+    run_at_once([lambda: found.append(registry.take_epoch()) for _ in range(8)])
+    assert sorted(found) == list(range(1, 9))
+
+
+def test_commits_at_once_leave_one_truth(registry: Registry) -> None:
+    """Publishers, refusers and operators meet; each wins whole or is told that it is stale."""
+    learn(registry)
+    learn(registry)
+    published: list[int] = []
+    refused: list[Position] = []
+
+    def learner(accepts: bool) -> Callable[[], None]:
+        def work() -> None:
+            for _ in range(6):
+                head = registry.head()
+                try:
+                    window = registry.window_in_work(head.tip) or open_next(registry, head)
+                    if accepts:
+                        published.append(publish(registry, head, window).version)
+                    else:
+                        refused.append(registry.refuse(head, window, gate={}, metrics={}).position)
+                except (StaleHead, Conflict):
+                    continue
+
+        return work
+
+    def operator() -> None:
+        for version in (1, 2, 3, 2, 1):
+            registry.activate(version)
+
+    run_at_once([learner(True), learner(True), learner(False), operator])
+    now = statuses(registry)
+    head = registry.head()
+    assert [v for v, status in now.items() if status is VersionStatus.ACTIVE] == [head.active]
+    assert len(published) == len(set(published)), "no number was given twice"
+    assert sorted(now) == sorted([1, 2, 3, *published])
+    learned = [w for w in registry.windows() if w.status is not WindowStatus.OPEN]
+    assert len(learned) == len(published) + len(refused) + 2
+    ends = [w.end for w in learned]
+    assert len(ends) == len(set(ends)), "no stretch of the log was passed twice"
+
+
+def test_a_database_that_is_gone_is_unavailable() -> None:
+    engine = connect("postgresql://nobody@127.0.0.1:9/none", timeout_s=1.0)
+    with pytest.raises(Unavailable):
+        Registry(engine).head()
+    engine.dispose()
