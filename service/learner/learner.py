@@ -1,0 +1,203 @@
+"""The learner's turn: look at everything once, do the one next thing, say what is.
+
+Everything it knows can be read again from the stores, so a turn that fails leaves nothing to mend:
+the next one begins with what the stores say. Recovery after a crash is the same turn.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+
+from models.continual.window import learn_window
+from service.domain.versions import Head, Origin, WindowRecord
+from service.domain.weights import EventWeights
+from service.errors import CorruptCheckpoint, CorruptEntry, LogIncarnationMismatch, StaleHead
+from service.learner.aftermath import Aftermath
+from service.learner.archiving import Archiving
+from service.learner.bulletin import Bulletin
+from service.learner.catchup import CatchUp
+from service.learner.champion import champion
+from service.learner.child import Run
+from service.learner.committing import Committed, Committing
+from service.learner.device import device_of
+from service.learner.fence import Fence
+from service.learner.incremental import Incremental
+from service.learner.learning import Abandoned, Learning, LearnWindow, Lesson
+from service.learner.opening import Opening
+from service.learner.recover import check_log
+from service.learner.retrain import Retrain
+from service.learner.signals import Signals
+from service.learner.states import EncoderChanged, States
+from service.learner.status import State, Status
+from service.learner.steps import Reached, go_on
+from service.learner.stores import Stores
+from service.learner.unlearned import Unlearned
+from service.learner.watch import Watch
+from service.settings import Settings
+from service.storage.clock import now_ms
+
+log = structlog.get_logger()
+
+
+class Learner:
+    """Holds the steps together.
+
+    Args:
+        stores: where everything is kept.
+        settings: the process's settings.
+        status: what it says about itself.
+        stop: set when the process is to end; training is abandoned within a step.
+        reached: called at each named step; fault tests interrupt there.
+        learn: the update itself; fault tests put a poisoned one in its place.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+
+    def __init__(
+        self,
+        stores: Stores,
+        settings: Settings,
+        status: Status,
+        *,
+        stop: threading.Event,
+        reached: Reached = go_on,
+        learn: LearnWindow = learn_window,
+    ) -> None:
+        self._stores, self._status, self._stop = stores, status, stop
+        config, device = settings.learning, device_of(settings)
+        weights = EventWeights(settings.event_types, settings.positive_from)
+        signals = Signals(weights, stores.registry.secret())
+        self._states = States(stores.registry, stores.checkpoints, config)
+        self._unlearned = Unlearned(stores.log, stores.archive)
+        self._watch = Watch(self._unlearned, settings.window)
+        self._fence = Fence(stores.registry, status.is_another_alive)
+        self._archiving = Archiving(self._unlearned, stores.archive, settings.log)
+        self._opening = Opening(stores, self._archiving, signals, config, reached)
+        self._learning = Learning(self._states, device, learn, reached)
+        self._committing = Committing(stores, config, reached)
+        self._aftermath = Aftermath(stores, settings.learner.keep_versions, reached)
+        self._incremental = Incremental(stores.jobs, self._unlearned)
+        self._retrain = Retrain(stores, settings, self._unlearned, device)
+        self._catch_up = CatchUp(stores, self._opening, self._learning, config)
+        self._bulletin = Bulletin(stores, self._unlearned, self._watch, self._archiving, status)
+        self._generation: int | None = None
+
+    def turn(self) -> bool:
+        """One turn.
+
+        Returns:
+            Whether anything was done; when not, the caller may pause.
+
+        Raises:
+            Abandoned: `stop` was set in the middle of a window.
+            Unavailable: a store does not answer; so do errors of redis and the file system.
+        """
+        head = self._fence.head()
+        if head is None:
+            self._status.turn(State.STANDBY, "another learner holds the epoch")
+            return False
+        try:
+            check_log(self._stores.registry, self._stores.log, head)
+            self._follow(head)
+            return self._do_next(head)
+        except (LogIncarnationMismatch, CorruptCheckpoint, CorruptEntry) as error:
+            self._status.turn(State.HALTED, str(error))
+            self._incremental.fail(str(error))
+            return False
+        except StaleHead as error:
+            log.warning("the head moved under a window; it is not committed", error=str(error))
+            self.forget()
+            return True
+
+    def forget(self) -> None:
+        """Drop what is in memory; the stores know better."""
+        self._generation = None
+
+    def close(self) -> None:
+        """End what runs beside: the child of a full retrain."""
+        self._retrain.close()
+
+    def _follow(self, head: Head) -> None:
+        """After a start, a failure or a rollback: begin again from what the stores say."""
+        if self._generation == head.generation:
+            return
+        self._states.let_go()
+        self._archiving.remember()
+        self._aftermath.catch_up(head)
+        self._retrain.fail_left()
+        self._generation = head.generation
+
+    def _do_next(self, head: Head) -> bool:
+        window = self._stores.registry.window_in_work(head.tip)
+        try:
+            self._states.to_learn_from(head.tip)
+        except EncoderChanged as error:
+            return self._wait_for_full(head, str(error))
+        if window is None:
+            run = self._retrain.look(head)
+            if run is not None:
+                return self._finish_full(head, run)
+            window = self._cut(head)
+        if window is None:
+            return False
+        self._learn(head, window)
+        return True
+
+    def _cut(self, head: Head) -> WindowRecord | None:
+        asked = self._incremental.look(head), self._retrain.wants()
+        until = max((position for position in asked if position is not None), default=None)
+        cut = self._watch.look(head.position, self._log_ms(), until)
+        self._bulletin.waiting(head, self._incremental.job_id)
+        return None if cut is None else self._opening.open(head, cut)
+
+    def _learn(self, head: Head, window: WindowRecord) -> None:
+        self._status.turn(State.LEARNING)
+        best = champion(self._stores.registry, head, now_ms())
+        material = self._opening.material(window)
+        lesson = self._learning.lesson(head, window, material, best, self._go_on)
+        done = self._commit(head, window, lesson, Origin.INCREMENTAL)
+        self._incremental.learned(window.events, lesson, done)
+        self._status.learned(lesson, done)
+        self._bulletin.waiting(done.head, self._incremental.job_id)
+
+    def _finish_full(self, head: Head, run: Run) -> bool:
+        self._status.turn(State.LEARNING, "a full retrain is brought up to date")
+        best = champion(self._stores.registry, head, now_ms())
+        lesson = self._catch_up.lesson(run, head, best, self._go_on)
+        done = self._commit(head, None, lesson, Origin.FULL)
+        self._retrain.done(lesson, done.version)
+        self._status.learned(lesson, done)
+        return True
+
+    def _commit(
+        self, head: Head, window: WindowRecord | None, lesson: Lesson, origin: Origin
+    ) -> Committed:
+        done = self._committing.commit(head, window, lesson, origin)
+        if lesson.accepted and lesson.state is not None:
+            self._states.hold(done.version, lesson.state)
+            self._generation = done.head.generation
+        best = champion(self._stores.registry, done.head, now_ms())
+        self._states.let_go(but={done.head.tip, done.head.active, best or 0})
+        self._aftermath.follow(done, keep_files=self._retrain.is_running)
+        return done
+
+    def _wait_for_full(self, head: Head, why: str) -> bool:
+        """The old version serves on; a full retrain under the new settings takes over from it."""
+        self._status.turn(State.HALTED, f"{why}: learning goes on after a full retrain")
+        self._retrain.queue(head, f"the settings have changed: {why}")
+        run = self._retrain.look(head, at_once=True)
+        return False if run is None else self._finish_full(head, run)
+
+    def _go_on(self, share: float) -> None:
+        """Called at each training step."""
+        self._status.say(progress=round(share, 3))
+        if self._stop.is_set():
+            raise Abandoned
+
+    def _log_ms(self) -> int:
+        """The log's own clock: positions are made by it."""
+        seconds, microseconds = self._stores.client.time()
+        return int(seconds) * 1_000 + int(microseconds) // 1_000

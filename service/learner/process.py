@@ -1,0 +1,88 @@
+"""The learner as a process: `freshet learner`.
+
+It ends only when told to. A store that goes away is waited for, with a growing pause and one line
+in the log for each change; SIGTERM abandons the window in work, which is safe: its bounds, seed and
+draw are facts, and the next start does it again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import redis
+import sqlalchemy.exc
+import structlog
+import torch
+
+from service.errors import Unavailable
+from service.learner.learner import Learner
+from service.learner.learning import Abandoned
+from service.learner.status import State, Status
+from service.learner.stores import open_stores
+from service.settings import Settings
+
+log = structlog.get_logger()
+
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 15.0
+
+_AWAY = (
+    Unavailable,
+    redis.RedisError,
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.InterfaceError,
+    sqlalchemy.exc.TimeoutError,
+    OSError,
+)
+"""What a store raises that is not there, or not writable, just now."""
+
+
+def run(settings: Settings) -> None:
+    """Learn until SIGTERM or SIGINT; returns when it has ended cleanly."""
+    torch.set_num_threads(settings.learner.threads or os.cpu_count() or 1)
+    stop = threading.Event()
+    with _stopping_on_signals(stop), open_stores(settings) as stores:
+        status = Status(stores.client, stores.keys)
+        status.start()
+        try:
+            follow(Learner(stores, settings, status, stop=stop), status, stop, settings)
+        finally:
+            status.stop()
+
+
+def follow(learner: Learner, status: Status, stop: threading.Event, settings: Settings) -> None:
+    """Turn after turn until `stop` is set."""
+    pause_s = _FIRST_PAUSE_S
+    while not stop.is_set():
+        try:
+            worked = learner.turn()
+        except Abandoned:
+            return
+        except _AWAY as error:
+            status.turn(State.DOWN, f"{type(error).__name__}: {error}"[:500])
+            learner.forget()
+            stop.wait(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            continue
+        pause_s = _FIRST_PAUSE_S
+        if not worked:
+            stop.wait(settings.learner.poll_s)
+    learner.close()
+
+
+@contextmanager
+def _stopping_on_signals(stop: threading.Event) -> Iterator[None]:
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,42 @@
+"""The named steps of a commit: what a fault test may interrupt.
+
+The learner calls `Reached` after each; in production it does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Reached = Callable[[str], None]
+
+ARCHIVED = "archived"
+DRAWN = "drawn"
+OPENED = "opened"
+SCORED = "scored"
+LEARNED = "learned"
+JUDGED = "judged"
+WRITTEN = "written"
+COMMITTED = "committed"
+ADMITTED = "admitted"
+TRIMMED = "trimmed"
+NOTIFIED = "notified"
+PRUNED = "pruned"
+
+STEPS = (
+    ARCHIVED,
+    DRAWN,
+    OPENED,
+    SCORED,
+    LEARNED,
+    JUDGED,
+    WRITTEN,
+    COMMITTED,
+    ADMITTED,
+    TRIMMED,
+    NOTIFIED,
+    PRUNED,
+)
+
+
+def go_on(step: str) -> None:
+    """What production does at every step: nothing."""
