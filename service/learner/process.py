@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -50,29 +50,39 @@ def run(settings: Settings) -> None:
         status = Status(stores.client, stores.keys)
         status.start()
         try:
-            follow(Learner(stores, settings, status, stop=stop), status, stop, settings)
+            follow(lambda: Learner(stores, settings, status, stop=stop), status, stop, settings)
         finally:
             status.stop()
 
 
-def follow(learner: Learner, status: Status, stop: threading.Event, settings: Settings) -> None:
-    """Turn after turn until `stop` is set."""
+def follow(
+    make: Callable[[], Learner], status: Status, stop: threading.Event, settings: Settings
+) -> None:
+    """Turn after turn until `stop` is set.
+
+    Args:
+        make: builds the learner, which needs the database; tried until it is there.
+    """
+    learner: Learner | None = None
     pause_s = _FIRST_PAUSE_S
     while not stop.is_set():
         try:
+            learner = learner or make()
             worked = learner.turn()
         except Abandoned:
-            return
+            break
         except _AWAY as error:
             status.turn(State.DOWN, f"{type(error).__name__}: {error}"[:500])
-            learner.forget()
+            if learner is not None:
+                learner.forget()
             stop.wait(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             continue
         pause_s = _FIRST_PAUSE_S
         if not worked:
             stop.wait(settings.learner.poll_s)
-    learner.close()
+    if learner is not None:
+        learner.close()
 
 
 @contextmanager
