@@ -19,12 +19,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
 from service.cli.child import Child, Kept
-from service.cli.embedded import EmbeddedRedis
+from service.cli.embedded import EmbeddedRedis, find_server
 from service.cli.runtime import EXIT_SETUP, environment_of
 from service.errors import SettingsError
 from service.settings import Settings
@@ -80,6 +81,8 @@ class Supervisor:
             self._kept.append(Kept("redis", self._redis))
         if self._stopping():
             return 0
+        for line in self._what_runs_here():
+            self._say(line)
         status = subprocess.call(_command("migrate"), env=environment_of(self._settings))
         if status != 0:
             return 0 if self._stopping() else EXIT_SETUP
@@ -88,6 +91,20 @@ class Supervisor:
             kept.start()
             self._kept.append(kept)
         return self._watch()
+
+    def _what_runs_here(self) -> list[str]:
+        settings = self._settings
+        if self._redis is None:
+            log = _without_password(settings.redis_url or "")
+        else:
+            log = f"embedded {find_server().name}, fsync {settings.log.fsync}"
+        registry = _without_password(settings.database_url or "embedded SQLite")
+        return [
+            f"freshet {version('freshet')} in {settings.data_dir}",
+            f"  event log  {log}",
+            f"  registry   {registry}",
+            f"  api        http://{settings.host}:{settings.port} (its documentation: /docs)",
+        ]
 
     def _watch(self) -> int:
         announced = False
@@ -138,6 +155,12 @@ class Supervisor:
 
 def _command(name: str) -> list[str]:
     return [sys.executable, "-m", "service", name]
+
+
+def _without_password(url: str) -> str:
+    """An address as it may be shown: `scheme://host:port/…`."""
+    scheme, found, rest = url.partition("://")
+    return f"{scheme}://{rest.rsplit('@', 1)[-1]}" if found else url
 
 
 def _how(status: int) -> str:

@@ -64,7 +64,11 @@ class Observer(threading.Thread):
     def look(self, client: httpx.Client) -> Observation:
         """Look once; an unreachable service keeps the last numbers and says so."""
         try:
-            models = client.get("/v1/admin/models").raise_for_status().json()["models"]
+            models = (
+                client.get("/v1/admin/models", params={"limit": _KEPT + 1})
+                .raise_for_status()
+                .json()["models"]
+            )
             status = client.get("/v1/admin/status").raise_for_status().json()
         except (httpx.HTTPError, KeyError, ValueError) as error:
             return Observation(
@@ -84,7 +88,7 @@ def observed(models: list[dict[str, Any]], status: Mapping[str, Any]) -> Observa
     return Observation(
         version=active["version"] if active else 0,
         learned_until=active.get("learned_until") if active else None,
-        lag_events=dig(status, "log", "lag_events"),
+        lag_events=dig(status, "event_log", "lag_events"),
         lessons=tuple(lesson(row) for row in rows if row["version"] > 1)[-_KEPT:],
     )
 
@@ -96,8 +100,8 @@ def lesson(row: Mapping[str, Any]) -> Lesson:
         status=row["status"],
         fresh=_recall(dig(row, "metrics", "prequential")),
         fresh_popularity=_recall(dig(row, "metrics", "prequential", "popularity")),
-        old=_recall(dig(row, "gate", "old", "candidate")),
-        old_before=_recall(dig(row, "gate", "old", "active")),
+        old=_recall(dig(row, "gate", "old")),
+        old_before=_recall(dig(row, "gate", "old"), "reference_recall@"),
         positions_per_s=dig(row, "metrics", "positions_per_s"),
         verdict=str(dig(row, "gate", "verdict") or ""),
     )
@@ -112,10 +116,10 @@ def dig(found: Any, *path: str) -> Any:
     return found
 
 
-def _recall(found: Any) -> float | None:
+def _recall(found: Any, prefix: str = "recall@") -> float | None:
     if not isinstance(found, Mapping):
         return None
     for name, value in found.items():
-        if name.startswith("recall") and isinstance(value, int | float):
+        if name.startswith(prefix) and isinstance(value, int | float):
             return float(value)
     return None
