@@ -28,15 +28,21 @@ def make_active(session: Session, head: HeadRow, version: int, now: int) -> None
 
 
 def activate(session: Session, head: HeadRow, target: Version, *, relearn: bool, now: int) -> None:
-    """Move active and tip to `target`, and the position too with `relearn`."""
+    """Move active and tip to `target`, and the position back with `relearn`.
+
+    Without it the position is kept, unless `target` has learned further (it comes from before a
+    relearning that has not caught up): what a version knows it must not be taught again.
+    """
     version, reached = target.version, Position(target.position_ms, target.position_seq)
+    kept = Position(head.position_ms, head.position_seq)
+    position = reached if relearn else max(kept, reached)
     make_active(session, head, version, now)
     head.tip, head.generation = version, head.generation + 1
     _retire_waiting(session, version)
     session.execute(delete(Window).where(Window.status == WindowStatus.OPEN.value))
     lineage = _lineage(session, version)
+    head.position_ms, head.position_seq = position.ms, position.seq
     if relearn:
-        head.position_ms, head.position_seq = reached.ms, reached.seq
         session.execute(
             delete(Window).where(
                 ends_after(reached), or_(Window.version.is_(None), Window.version.not_in(lineage))

@@ -67,7 +67,7 @@ class CheckpointStore:
         temporary = self._directory / f".tmp-{version}-{uuid.uuid4().hex}"
         try:
             digest = self._fill(temporary, version, bundle, manifest)
-            self._publish(temporary, self._path(version, digest))
+            self._publish(temporary, version, digest)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return digest
@@ -159,15 +159,26 @@ class CheckpointStore:
             write_through(temporary / name, data)
         return sha256(contents[_MANIFEST]).hexdigest()
 
-    def _publish(self, temporary: Path, final: Path) -> None:
+    def _publish(self, temporary: Path, version: int, digest: str) -> None:
+        """Give the directory its name. One that has it already stays: it may be in service."""
+        final = self._path(version, digest)
         self._step("fsync directory")
         fsync_directory(temporary)
         self._step("rename")
-        if final.exists():  # the same content, from a run that died before its commit
-            shutil.rmtree(final)
-        temporary.rename(final)
+        if not self._is_sound(version, digest):
+            shutil.rmtree(final, ignore_errors=True)
+            temporary.rename(final)
         self._step("fsync parent")
         fsync_directory(self._directory)
+
+    def _is_sound(self, version: int, digest: str) -> bool:
+        if not self.exists(version, digest):
+            return False
+        try:
+            self.load(version, digest, self.manifest(version, digest)["tensors"])
+        except CorruptCheckpoint:
+            return False
+        return True
 
     def _path(self, version: int, digest: str) -> Path:
         return self._directory / f"{version}-{digest[:12]}"

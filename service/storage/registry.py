@@ -292,7 +292,7 @@ class Registry:
         """Serve `version` and go on learning from it.
 
         What was learned since then is quarantined, or, with `relearn`, learned again: the position
-        goes back to where the version had got.
+        goes back to where the version had got, and the windows since are struck out.
 
         Raises:
             NotFound: there is no such version.

@@ -105,10 +105,14 @@ def test_a_writer_takes_the_lock_before_it_reads(sqlite_url: str) -> None:
 
 
 def test_a_failed_block_writes_nothing(engine: Engine) -> None:
-    with pytest.raises(ZeroDivisionError), writing(engine) as session:
-        session.get_one(HeadRow, 1).epoch = 99
-        session.flush()
-        _ = 1 // 0
+    def write_and_fail() -> None:
+        with writing(engine) as session:
+            session.get_one(HeadRow, 1).epoch = 99
+            session.flush()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_and_fail()
     assert Registry(engine).head().epoch == 0
 
 

@@ -228,6 +228,13 @@ def test_relearning_sets_the_position_back(registry: Registry) -> None:
     assert again.window_id > refused.window_id, "an id is never given twice"
 
 
+def test_nothing_is_learned_twice_when_a_relearning_is_called_off(registry: Registry) -> None:
+    for _ in range(2):
+        learn(registry)
+    assert registry.activate(2, relearn=True).position == Position(10, 0)
+    assert registry.activate(3).position == Position(20, 0), "version 3 knows that stretch"
+
+
 def test_rejected_and_unknown_versions_cannot_be_activated(registry: Registry) -> None:
     head = registry.head()
     window = open_next(registry, head)
