@@ -1,0 +1,119 @@
+"""Every event is learned exactly once: a learner that dies anywhere ends where one that lives does.
+
+The comparison is bit for bit, over the same log with the same recorded window bounds.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from service.domain.versions import WindowStatus
+from service.learner.steps import COMMITTED
+from service.settings import Settings
+from tests.faults.crashing import (
+    DIED,
+    PLACES,
+    Outcome,
+    make_secret,
+    outcome,
+    run,
+    start,
+    twin,
+)
+from tests.service.learner.world import clicks, differences, post, small_settings
+
+WINDOWS = 3
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture(scope="module")
+def stage(
+    tmp_path_factory: pytest.TempPathFactory,
+    sqlite_template: Path,
+    valkey_url: str,
+) -> Settings:
+    """A log that no learner has read yet: some of its events are sent twice."""
+    directory = tmp_path_factory.mktemp("stage")
+    database = directory / "stage.sqlite"
+    database.write_bytes(sqlite_template.read_bytes())
+    namespace = f"crash-{random.randrange(10**8)}"
+    settings = small_settings(
+        directory / "stage", valkey_url, f"sqlite:///{database}", namespace
+    )
+    make_secret(settings)
+    events = clicks(100 * WINDOWS - 20)
+    post(settings, events[:100] + events[80:100] + events[100:])
+    return settings
+
+
+@pytest.fixture(scope="module")
+def valkey_url(request: pytest.FixtureRequest) -> str:
+    url: str = request.getfixturevalue("valkey").url
+    return url
+
+
+@pytest.fixture(scope="module")
+def undisturbed(stage: Settings) -> Outcome:
+    settings = twin(stage, "undisturbed")
+    assert run(settings) == 0
+    found = outcome(settings)
+    assert len(found.windows) == WINDOWS
+    assert len(found.samples) > 50
+    assert sum(repeat for _, _, repeat in found.archived) == 20
+    return found
+
+
+def same(found: Outcome, expected: Outcome) -> None:
+    assert differences(found.tip, expected.tip) == []
+    assert found.windows == expected.windows
+    assert {window[4] for window in found.windows} == {WindowStatus.LEARNED.value}
+    assert found.samples == expected.samples
+    assert found.archived == expected.archived
+    assert found.archive_files == expected.archive_files
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_death_at_any_step_changes_nothing(
+    stage: Settings, undisturbed: Outcome, place: str
+) -> None:
+    settings = twin(stage, place)
+    assert run(settings, place, occasion=2) == DIED
+    assert run(settings) == 0
+    same(outcome(settings), undisturbed)
+
+
+def test_death_at_every_step_in_turn_changes_nothing(
+    stage: Settings, undisturbed: Outcome
+) -> None:
+    """(Up to the last window: from the commit on, each death leaves one window less.)"""
+    settings = twin(stage, "every")
+    for place in PLACES[: PLACES.index(COMMITTED) + WINDOWS]:
+        assert run(settings, place) == DIED
+    assert run(settings) == 0
+    same(outcome(settings), undisturbed)
+
+
+@pytest.mark.parametrize("place", ["opened", "written", "committed"])
+def test_on_postgresql_death_changes_nothing(
+    stage: Settings, undisturbed: Outcome, postgres_url: str, place: str
+) -> None:
+    settings = twin(stage, f"pg-{place}", postgres_url)
+    assert run(settings, place, occasion=2) == DIED
+    assert run(settings) == 0
+    same(outcome(settings), undisturbed)
+
+
+def test_kills_at_random_moments_change_nothing(stage: Settings, undisturbed: Outcome) -> None:
+    settings, chance = twin(stage, "random"), random.Random(7)
+    for _ in range(12):
+        process = start(settings)
+        time.sleep(chance.uniform(0.1, 0.9))
+        process.kill()
+        process.join()
+    assert run(settings) == 0
+    same(outcome(settings), undisturbed)

@@ -1,0 +1,140 @@
+"""Bad windows, bad entries, repeats: none is learned, none blocks, none comes round again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models.continual.window import Candidate, learn_window
+from service.domain.versions import VersionStatus, WindowStatus
+from service.storage.keys import Keys
+from tests.service.learner.world import World, clicks, opened, post, settle, small_settings
+
+
+@pytest.fixture
+def world(tmp_path: Path, redis_url: str, sqlite_url: str, keys: Keys) -> Iterator[World]:
+    settings = small_settings(tmp_path / "data", redis_url, sqlite_url, keys.namespace)
+    with opened(settings) as world:
+        yield world
+
+
+def with_nan(*args: Any, **named: Any) -> Candidate:
+    """An update that went wrong: one weight is no number."""
+    candidate = learn_window(*args, **named)
+    for tensor in candidate.state.net.snapshot().values():
+        if tensor.numel():
+            tensor.view(-1)[0] = torch.nan
+            break
+    return candidate
+
+
+def failing(*args: Any, **named: Any) -> Candidate:
+    raise RuntimeError("no such luck")
+
+
+def refused_second_window(world: World, learn: Any) -> None:
+    """Learn a window well, one with `learn`, one well again."""
+    registry = world.stores.registry
+    post(world.settings, clicks(100))
+    settle(world.learner())
+    before = registry.head()
+    post(world.settings, clicks(100, seed=1))
+    settle(world.learner(learn=learn))
+    after = registry.head()
+    assert (after.active, after.tip) == (before.active, before.tip)
+    assert after.position == world.stores.log.last()
+    window = registry.windows()[-1]
+    assert window.status is WindowStatus.REFUSED
+    assert registry.quarantined() == [window]
+    assert window.window_id not in world.stores.buffer.windows()
+    assert sum(1 for _ in world.stores.archive.read(window.start, window.end)) == 100
+    post(world.settings, clicks(100, seed=2))
+    settle(world.learner())
+    head = registry.head()
+    assert registry.version(head.tip).parent == before.tip
+    assert registry.version(head.tip).metrics["positive"] == 100
+    assert [w.status.value for w in registry.windows()] == ["learned", "refused", "learned"]
+
+
+def test_a_candidate_with_nan_is_refused_and_registered_as_rejected(world: World) -> None:
+    refused_second_window(world, with_nan)
+    rejected = world.stores.registry.version(3)
+    assert rejected.status is VersionStatus.REJECTED
+    assert rejected.gate["verdict"] == "refused"
+    assert "finite" in rejected.gate["reason"]
+
+
+def test_a_window_that_breaks_learning_is_refused(world: World) -> None:
+    refused_second_window(world, failing)
+
+
+def test_flipped_tastes_are_refused(world: World) -> None:
+    """A window that contradicts what the probes know: everybody clicks the other side."""
+    learning = {"probe_share": 0.3, "gate_min_users": 10, "ewc_lambda": 0.0, "replay_ratio": 0.0}
+    config = replace(
+        world.settings.learning, epochs=12, learning_rate=0.05, methods=(), dropout=0.0, **learning
+    )
+    window = world.settings.window.model_copy(update={"max_events": 2_000})
+    world.settings = world.settings.model_copy(update={"learning": config, "window": window})
+    post(world.settings, clicks(2_000, users=100, items=20), batch=500)
+    settle(world.learner())
+    flipped = [
+        replace(event, item_id="BA"["AB".index(event.item_id[0])] + event.item_id[1:])
+        for event in clicks(2_000, seed=1, users=100, items=20)
+    ]
+    post(world.settings, flipped, batch=500)
+    learner = world.learner()
+    settle(learner)
+    registry = world.stores.registry
+    assert registry.head().tip == 2
+    window_record = registry.windows()[-1]
+    assert window_record.status is WindowStatus.REFUSED
+    assert "fell" in registry.version(3).gate["reason"]
+    assert not learner.turn()
+
+
+def test_what_is_posted_three_times_is_learned_once(world: World) -> None:
+    events = clicks(100)
+    for _ in range(3):
+        post(world.settings, events)
+    settle(world.learner())
+    registry = world.stores.registry
+    versions = [registry.version(version) for version in (2, 3, 4)]
+    assert [version.metrics["positive"] for version in versions] == [100, 0, 0]
+    assert [version.metrics["repeats"] for version in versions] == [0, 100, 100]
+    assert float(world.state(4).counts.sum()) == 100.0
+
+
+def test_repeats_are_known_after_a_restart(world: World) -> None:
+    post(world.settings, clicks(100))
+    settle(world.learner())
+    post(world.settings, clicks(100))
+    settle(world.learner())
+    assert world.stores.registry.version(3).metrics["repeats"] == 100
+
+
+def test_the_same_event_id_of_another_user_is_no_repeat(world: World) -> None:
+    events = clicks(50)
+    others = [replace(event, user_id=f"x-{event.user_id}") for event in events]
+    post(world.settings, events + others)
+    settle(world.learner())
+    assert world.stores.registry.version(2).metrics["positive"] == 100
+
+
+@pytest.mark.parametrize("fields", [{b"v": b"9"}, {b"v": b"1", b"p": b"\xff", b"n": b"3"}])
+def test_a_corrupt_entry_is_buried_and_passed(world: World, fields: dict[Any, Any]) -> None:
+    post(world.settings, clicks(50))
+    world.stores.client.xadd(world.stores.keys.log, fields)
+    post(world.settings, clicks(50, seed=1))
+    learner = world.learner()
+    settle(learner)
+    registry = world.stores.registry
+    assert registry.version(2).metrics["positive"] == 100
+    assert registry.head().position == world.stores.log.last()
+    assert world.stores.log.dead_letters() == 1
+    assert world.status.fields["dead_letters"] == 1
