@@ -53,6 +53,7 @@ class LearningConfig:
 
     # the methods against forgetting, composed as a list
     methods: tuple[str, ...] = ("online-ewc", "replay")
+    """Any of `l2`, `ewc`, `online-ewc` and `replay`, each at most once."""
     ewc_lambda: float = 1.0
     """Strength of the EWC penalty."""
     l2_lambda: float = 0.01
