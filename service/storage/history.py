@@ -19,8 +19,8 @@ from service.storage.keys import Keys
 _ORDERS = 1024
 
 _Member = tuple[str, str, str, float | None]
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Member)
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(_Member)
 
 
 def score(time_ms: int, order: int) -> float:
@@ -33,8 +33,9 @@ def score(time_ms: int, order: int) -> float:
     return time_ms + min(order, _ORDERS - 1) / _ORDERS
 
 
-def pack_member(event: Interaction) -> bytes:
-    return _encoder.encode((event.event_id, event.item_id, event.type, event.value))
+def pack_member(event: Interaction) -> str:
+    """The member of an event: JSON text, since the script's msgpack reads no binary strings."""
+    return _encoder.encode((event.event_id, event.item_id, event.type, event.value)).decode()
 
 
 class HistoryStore:

@@ -4,10 +4,11 @@
 -- persist, before the first write.)
 --
 -- KEYS  1 log, 2 running total, 3 first-seen, then the user histories and the popularity buckets
--- ARGV  1 most entries, 2 format number, 3 payload, 4 events, 5 history size,
---       6 history life (ms), 7 popularity life (s after the hour of the bucket),
---       then per event: index of its history key, score, member, item, seen at (ms),
---       index of its popularity key or 0, weight, hour
+-- ARGV  1 most entries, 2 format number, 3 payload, 4 events, 5 history size, 6 history life (ms),
+--       7 plan (msgpack), two lists:
+--         users    key index, then by event: scores, members, items, seen at (ms), weights and
+--                  key indices of the popularity buckets
+--         buckets  key index, when it is dropped (s)
 -- Returns the id of the entry, or false when the log is full.
 
 if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then
@@ -17,28 +18,79 @@ end
 local total = redis.call('INCRBY', KEYS[2], ARGV[4])
 local id = redis.call('XADD', KEYS[1], '*', 'v', ARGV[2], 'p', ARGV[3], 'n', ARGV[4], 't', total)
 
-local size = tonumber(ARGV[5])
-local touched = {}
-for at = 8, #ARGV, 8 do
-  local history = KEYS[tonumber(ARGV[at])]
-  local score, member, item = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local new = redis.call('ZADD', history, 'NX', score, member) == 1
-  if new then
-    touched[history] = true
-    local over = redis.call('ZCARD', history) - size
-    if over > 0 then
-      redis.call('ZREMRANGEBYRANK', history, 0, over - 1)
-      new = redis.call('ZSCORE', history, member) ~= false
+local SLICE = 1000  -- what is unpacked lies on Lua's stack, which is small
+
+local function scores_of(key, members)
+  local scores = {}
+  for from = 1, #members, SLICE do
+    local to = math.min(from + SLICE - 1, #members)
+    for at, score in ipairs(redis.call('ZMSCORE', key, unpack(members, from, to))) do
+      scores[from + at - 1] = score
     end
-    redis.call('ZADD', KEYS[3], 'NX', ARGV[at + 4], item)
   end
-  local popularity = KEYS[tonumber(ARGV[at + 5])]
-  if new and popularity then
-    redis.call('ZINCRBY', popularity, ARGV[at + 6], item)
-    redis.call('EXPIREAT', popularity, ARGV[at + 7] * 3600 + ARGV[7])
+  return scores
+end
+
+local function add(key, option, pairs_of_scores)
+  for from = 1, #pairs_of_scores, SLICE do
+    local to = math.min(from + SLICE - 1, #pairs_of_scores)
+    redis.call('ZADD', key, option, unpack(pairs_of_scores, from, to))
   end
 end
-for history in pairs(touched) do
-  redis.call('PEXPIRE', history, ARGV[6])
+
+local plan = cmsgpack.unpack(ARGV[7])
+local size, first_seen, counts = tonumber(ARGV[5]), {}, {}
+
+for _, user in ipairs(plan[1]) do
+  local history, scores, members, items = KEYS[user[1]], user[2], user[3], user[4]
+  local seen_at, weights, buckets = user[5], user[6], user[7]
+
+  -- what is not in the history yet, each once
+  local known, met, new, additions = scores_of(history, members), {}, {}, {}
+  for at, member in ipairs(members) do
+    if not known[at] and not met[member] then
+      met[member] = true
+      new[#new + 1] = at
+      additions[#additions + 1] = scores[at]
+      additions[#additions + 1] = member
+      first_seen[#first_seen + 1] = seen_at[at]
+      first_seen[#first_seen + 1] = items[at]
+    end
+  end
+
+  if #new > 0 then
+    add(history, 'NX', additions)
+    redis.call('PEXPIRE', history, ARGV[6])
+    local over = redis.call('ZCARD', history) - size
+    local left = nil
+    if over > 0 then
+      redis.call('ZREMRANGEBYRANK', history, 0, over - 1)
+      left = scores_of(history, members)
+    end
+    for _, at in ipairs(new) do
+      if weights[at] > 0 and (left == nil or left[at]) then
+        local count = counts[buckets[at]] or {}
+        counts[buckets[at]] = count
+        count[items[at]] = (count[items[at]] or 0) + weights[at]
+      end
+    end
+  end
+end
+
+add(KEYS[3], 'NX', first_seen)
+for _, bucket in ipairs(plan[2]) do
+  local count, items, sums = counts[bucket[1]], {}, {}
+  if count then
+    for item in pairs(count) do
+      items[#items + 1] = item
+    end
+    local before = scores_of(KEYS[bucket[1]], items)
+    for at, item in ipairs(items) do
+      sums[#sums + 1] = (tonumber(before[at] or 0)) + count[item]
+      sums[#sums + 1] = item
+    end
+    add(KEYS[bucket[1]], 'CH', sums)
+    redis.call('EXPIREAT', KEYS[bucket[1]], bucket[2])
+  end
 end
 return id

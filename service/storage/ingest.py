@@ -27,9 +27,10 @@ from service.domain.interactions import Interaction, Position
 from service.domain.weights import EventWeights
 from service.errors import Backpressure, OutcomeUnknown
 from service.settings import LogSettings
-from service.storage import entries, history, popularity
+from service.storage import entries
 from service.storage.clock import now_ms
 from service.storage.keys import Keys
+from service.storage.plan import make_plan
 
 _CHECK_EVERY_S = 30.0
 _REFUSED = (OutOfMemoryError, ReadOnlyError, BusyLoadingError, MasterDownError, ClusterDownError)
@@ -121,32 +122,16 @@ class Ingest:
         self, interactions: Sequence[Interaction]
     ) -> tuple[list[str], list[str | bytes | int]]:
         """KEYS and ARGV of the script."""
-        settings, now = self._settings, self._clock()
-        keys = {self._keys.log: 1, self._keys.log_total: 2, self._keys.first_seen: 3}
-        args: list[str | bytes | int] = [
-            settings.max_entries,
+        keys, plan = make_plan(interactions, self._keys, self._weights, self._clock())
+        return keys, [
+            self._settings.max_entries,
             entries.FORMAT,
             entries.pack(interactions),
             len(interactions),
-            settings.history_size,
-            settings.history_days * 86_400_000,
-            popularity.BUCKET_LIFE_S,
+            self._settings.history_size,
+            self._settings.history_days * 86_400_000,
+            plan,
         ]
-        for order, event in enumerate(interactions):
-            weight = self._weights.weight(event.type, event.value)
-            hour = popularity.bucket_hour(event.time_ms, now)
-            bucket = self._keys.popularity(hour)
-            args += (
-                keys.setdefault(self._keys.history(event.user_id), len(keys) + 1),
-                repr(history.score(event.time_ms, order)),
-                history.pack_member(event),
-                event.item_id,
-                min(event.time_ms, now),
-                keys.setdefault(bucket, len(keys) + 1) if weight > 0 else 0,
-                repr(weight),
-                hour,
-            )
-        return list(keys), args
 
 
 def _outcome(error: Exception) -> Backpressure | OutcomeUnknown:

@@ -123,7 +123,7 @@ def test_any_damaged_file_is_found(
         store.load(3, digest)
 
 
-def forge(path: Path, change: Callable[[dict[str, torch.Tensor]], None], honest: bool) -> str:
+def forge(path: Path, change: Callable[[dict[str, torch.Tensor]], object], honest: bool) -> str:
     """Change the serving tensors and make the digests agree; `honest` restates them, too."""
     part = path / "serving.safetensors"
     tensors = safetensors.torch.load(part.read_bytes())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, cast
+
 import msgspec
 import pytest
 import redis
@@ -15,6 +18,8 @@ from service.storage.keys import Keys
 from tests.conftest import free_port
 from tests.service.storage.events import click
 
+Letters = list[tuple[bytes, dict[bytes, bytes]]]
+
 
 @pytest.fixture
 def log(redis_client: redis.Redis, keys: Keys) -> EventLog:
@@ -25,7 +30,12 @@ def add(client: redis.Redis, keys: Keys, *events: Interaction) -> Position:
     """An entry as the ingest script writes it."""
     total = client.incrby(keys.log_total, len(events))
     fields = {"v": 1, "p": entries.pack(events), "n": len(events), "t": total}
-    return Position.parse(client.xadd(keys.log, fields).decode())  # type: ignore[arg-type,union-attr]
+    return append(client, keys, fields)
+
+
+def append(client: redis.Redis, keys: Keys, fields: Mapping[Any, Any]) -> Position:
+    """An entry by hand."""
+    return Position.parse(cast(bytes, client.xadd(keys.log, dict(fields))).decode())
 
 
 def test_an_empty_log(log: EventLog) -> None:
@@ -100,14 +110,14 @@ def test_garbage_goes_to_the_dead_letters_once_and_is_passed(
     fields: dict[str, str | bytes | int],
 ) -> None:
     good = add(redis_client, keys, click(event_id="before"))
-    bad = Position.parse(redis_client.xadd(keys.log, fields).decode())  # type: ignore[arg-type,union-attr]
+    bad = append(redis_client, keys, fields)
     after = add(redis_client, keys, click(event_id="after"))
     for _ in range(2):
         found = log.read(START, 10)
         assert [e.position for e in found] == [good, bad, after]
         assert [len(e.interactions) for e in found] == [1, 0, 1]
     assert log.dead_letters() == 1
-    letter_id, letter = redis_client.xrange(keys.dead_letters)[0]  # type: ignore[index]
+    ((letter_id, letter),) = cast(Letters, redis_client.xrange(keys.dead_letters))
     assert letter_id.decode() == str(bad)
     assert letter[b"reason"]
 

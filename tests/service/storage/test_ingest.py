@@ -130,7 +130,19 @@ async def test_the_history_is_capped_and_what_falls_out_is_not_counted(
     await ingest.append([click(item=f"i{n}", event_id=f"e{n}", time_ms=n) for n in range(1, 6)])
     await ingest.append([click(item="i1", event_id="e1", time_ms=1)])
     assert [event.item_id for event in await histories.recent("u1", 9)] == ["i3", "i4", "i5"]
-    assert dict(await popularity.popular(1, 9))["i1"] == 1.0
+    assert dict(await popularity.popular(1, 9)) == {"i3": 1.0, "i4": 1.0, "i5": 1.0}
+
+
+async def test_a_large_request_of_one_user_is_one_step(
+    redis_async: redis.asyncio.Redis, keys: Keys, histories: HistoryStore, log: EventLog
+) -> None:
+    ingest = make_ingest(redis_async, keys, history_size=2_500)
+    batch = [
+        click(item=f"i{n}", event_id=f"e{n}", time_ms=NOW_MS - 9_000 + n) for n in range(4_000)
+    ]
+    await ingest.append(batch)
+    assert await histories.recent("u1", 9_999) == batch[-2_500:]
+    assert log.total() == 4_000
 
 
 async def test_histories_and_buckets_expire(
@@ -148,9 +160,7 @@ async def test_every_key_carries_the_hash_tag(
     await ingest.append([click("u{s9}", "i1", "e1")])
     found = list(redis_client.scan_iter(f"{keys.namespace}:*"))
     assert len(found) == 5
-    assert {redis_client.execute_command("CLUSTER KEYSLOT", key) for key in found} == {
-        redis_client.execute_command("CLUSTER KEYSLOT", keys.log)
-    }
+    assert len({redis_client.cluster("keyslot", key) for key in (*found, keys.log)}) == 1
 
 
 async def test_a_full_log_accepts_nothing(
@@ -215,7 +225,7 @@ async def test_out_of_memory_is_backpressure_and_writes_nothing(
 async def test_a_replica_that_cannot_write_is_backpressure(
     own_client: redis.asyncio.Redis, keys: Keys
 ) -> None:
-    await own_client.execute_command("REPLICAOF", "127.0.0.1", str(free_port()))
+    await own_client.replicaof("127.0.0.1", str(free_port()))
     with pytest.raises(Backpressure):
         await make_ingest(own_client, keys).append([click()])
 

@@ -10,7 +10,14 @@ from typing import ClassVar
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from service.domain.interactions import START, Position
 from service.domain.versions import Head, Origin, VersionStatus, WindowRecord, WindowStatus
@@ -163,11 +170,12 @@ class RegistryMachine(RuleBasedStateMachine):
 
 def test_the_head_is_always_consistent(sqlite_template: Path) -> None:
     RegistryMachine.template = sqlite_template
-    machine = RegistryMachine.TestCase()
-    machine.settings = settings(
-        max_examples=12,
-        stateful_step_count=20,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
+    run_state_machine_as_test(
+        RegistryMachine,
+        settings=settings(
+            max_examples=12,
+            stateful_step_count=20,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
     )
-    machine.runTest()
