@@ -19,6 +19,7 @@ class Upkeep:
         self._metrics = metrics
         self._tasks: list[asyncio.Task[None]] = []
         self._down: set[str] = set()
+        self._closing = False
 
     async def every(
         self, period_s: float, name: str, store: str, work: Callable[[], Awaitable[object]]
@@ -33,6 +34,8 @@ class Upkeep:
         self._tasks.append(asyncio.create_task(self._repeat(period_s, name, store, work)))
 
     async def close(self) -> None:
+        """End all work. Python 3.11 may lose a cancellation inside a timeout; the flag does not."""
+        self._closing = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -40,7 +43,7 @@ class Upkeep:
     async def _repeat(
         self, period_s: float, name: str, store: str, work: Callable[[], Awaitable[object]]
     ) -> None:
-        while True:
+        while not self._closing:
             await asyncio.sleep(period_s)
             await self._once(name, store, work)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 
+from service.errors import Unavailable
 from service.serving.catalogue import Dated
 from service.settings import ServingSettings
 from service.storage.clock import now_ms
@@ -34,6 +36,8 @@ class ListsFeed:
         self._settings = settings
         self._lists = FallbackLists()
         self._counted_at: float | None = None
+        self._told_at = float("-inf")
+        self._catching_up = asyncio.Lock()
 
     @property
     def lists(self) -> FallbackLists:
@@ -43,6 +47,27 @@ class ListsFeed:
     def age_s(self) -> float | None:
         """Seconds since the lists were counted, None before the first time."""
         return None if self._counted_at is None else time.monotonic() - self._counted_at
+
+    def tell(self) -> None:
+        """Events have been accepted here: the lists are behind until they are counted again."""
+        self._told_at = time.monotonic()
+
+    async def catch_up(self) -> bool:
+        """Count anew if this replica accepted events since the last count.
+
+        For answers that the lists left short: an item that an event has just named is there.
+
+        Returns:
+            Whether the lists are newer now.
+        """
+        async with self._catching_up:
+            if self._counted_at is not None and self._told_at <= self._counted_at:
+                return False
+            try:
+                await self.refresh()
+            except Unavailable:
+                return False
+            return True
 
     async def refresh(self) -> None:
         """Count the lists anew. Errors of the store pass through and leave the old lists."""

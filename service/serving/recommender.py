@@ -106,16 +106,21 @@ class Recommender:
             exclude=query.exclude,
         )
         ranked, scene = await self._ranked(scene, want)
-        return _finish(scene, query, FALLBACK, ranked, query.exclude)
+        return await self._filled(scene, query, FALLBACK, ranked, query.exclude)
 
-    def listed(
-        self, source: str, limit: int, categories: frozenset[str], scored: Iterable[Scored] | None
+    async def listed(
+        self,
+        source: str,
+        limit: int,
+        categories: frozenset[str],
+        scored: Sequence[Scored] | None = None,
     ) -> Recommendation:
-        """The list named `source` alone, filtered; `scored` replaces the replica's own."""
+        """The list named `source` alone, filtered; `scored` stands in for the replica's own."""
         scene = self._scene()
-        if scored is None:
-            scored = dict(_sources(scene))[source](categories)
-        items = _take(scene.view, source, scored, categories, frozenset(), limit)
+        items = _listed(scene, source, scored, categories, limit)
+        if scored is None and len(items) < limit and await self._lists.catch_up():
+            scene = replace(scene, lists=self._lists.lists)
+            items = _listed(scene, source, scored, categories, limit)
         return _recommendation(scene, None, FALLBACK, tuple(items))
 
     def _scene(self) -> _Scene:
@@ -165,7 +170,7 @@ class Recommender:
             source = SESSION
         else:
             source = PERSONALIZED if history or ranked else FALLBACK
-        answer = _finish(scene, query, source, ranked, exclude)
+        answer = await self._filled(scene, query, source, ranked, exclude)
         return await self._explained(scene, want, answer) if query.explain else answer
 
     async def _ranked(self, scene: _Scene, want: Want) -> tuple[list[Scored], _Scene]:
@@ -176,6 +181,21 @@ class Recommender:
         except (FreshetError, ValueError, RuntimeError) as error:
             log.error("ranking failed", version=scene.model.version, error=repr(error))
             return [], replace(scene, degraded=(*scene.degraded, "model"))
+
+    async def _filled(
+        self,
+        scene: _Scene,
+        query: Query,
+        source: str,
+        ranked: Sequence[Scored],
+        exclude: frozenset[str],
+    ) -> Recommendation:
+        """The answer; when it comes out short, once more with lists that know the latest events."""
+        answer = _finish(scene, query, source, ranked, exclude)
+        if len(answer.items) < query.limit and await self._lists.catch_up():
+            scene = replace(scene, lists=self._lists.lists)
+            answer = _finish(scene, query, source, ranked, exclude)
+        return answer
 
     async def _explained(self, scene: _Scene, want: Want, answer: Recommendation) -> Recommendation:
         ranked = [item.item_id for item in answer.items if item.source == MODEL]
@@ -201,6 +221,18 @@ def _finish(
         taken = exclude.union(item.item_id for item in items)
         items += _take(scene.view, name, listed(query.categories), query.categories, taken, missing)
     return _recommendation(scene, query.user_id, source, tuple(items))
+
+
+def _listed(
+    scene: _Scene,
+    source: str,
+    scored: Iterable[Scored] | None,
+    categories: frozenset[str],
+    limit: int,
+) -> list[RecommendedItem]:
+    if scored is None:
+        scored = dict(_sources(scene))[source](categories)
+    return _take(scene.view, source, scored, categories, frozenset(), limit)
 
 
 def _recommendation(

@@ -48,6 +48,7 @@ async def post_events(request: Request) -> Response:
         reason = "backpressure" if isinstance(error, Backpressure) else "outcome-unknown"
         services.metrics.events_refused.labels(reason).inc()
         raise
+    services.lists.tell()
     services.metrics.events_accepted.inc(len(batch.events))
     durability = await services.ingest.durability()
     accepted = len(batch.events)

@@ -46,7 +46,7 @@ async def get_popular(
     if hours != POPULAR_WINDOW_H:
         size = services.settings.serving.lists_size
         scored = await services.popularity.popular(hours, size)
-    found = services.recommender.listed(POPULAR, limit, frozenset(category), scored)
+    found = await services.recommender.listed(POPULAR, limit, frozenset(category), scored)
     count(services.metrics, [found])
     return answer(recommendation_out(found))
 
@@ -61,7 +61,7 @@ async def get_trending(
     request: Request, category: Categories, limit: Limit = DEFAULT_LIMIT
 ) -> Response:
     """Items by positive events whose weight decays with age."""
-    return _listed(services_of(request), TRENDING, limit, category)
+    return await _listed(services_of(request), TRENDING, limit, category)
 
 
 @router.get(
@@ -74,11 +74,11 @@ async def get_latest(
     request: Request, category: Categories, limit: Limit = DEFAULT_LIMIT
 ) -> Response:
     """Items by when they were published, or first named."""
-    return _listed(services_of(request), LATEST, limit, category)
+    return await _listed(services_of(request), LATEST, limit, category)
 
 
-def _listed(services: Services, source: str, limit: int, categories: list[str]) -> Response:
-    found = services.recommender.listed(source, limit, frozenset(categories), None)
+async def _listed(services: Services, source: str, limit: int, categories: list[str]) -> Response:
+    found = await services.recommender.listed(source, limit, frozenset(categories), None)
     count(services.metrics, [found])
     return answer(recommendation_out(found))
 
