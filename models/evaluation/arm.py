@@ -1,0 +1,61 @@
+"""The one protocol behind which every method stands."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+
+from models.config import LearningConfig
+from models.evaluation.questions import Questions
+from models.evaluation.scores import Scores
+from models.evaluation.stream import Slice
+
+
+@dataclass(frozen=True, slots=True)
+class ArmSetup:
+    """What an arm is built from."""
+
+    config: LearningConfig = field(default_factory=LearningConfig)
+    seed: int = 0
+    device: str = "cpu"
+    window: int | None = None
+    """Events in one update of a learning arm; a whole period when None."""
+    progress: Callable[[float], None] | None = None
+    """Told the share of a fit or an update that is done."""
+    bases: dict[Hashable, object] = field(default_factory=dict)
+    """Where arms that start from the same fit leave it for each other."""
+
+
+class Arm(ABC):
+    """A method under comparison: it learns the base, then answers and learns by turns.
+
+    An arm speaks in the stream's rows. Rows are given in the order of first appearance, so an arm
+    that has learned up to some event covers the first `num_items` rows and no others.
+    """
+
+    @abstractmethod
+    def fit(self, base: Slice) -> None:
+        """Learn the base, before anything is asked."""
+
+    @abstractmethod
+    def update(self, period: Slice) -> None:
+        """Learn a period that has just been answered for."""
+
+    @abstractmethod
+    def scores(self, questions: Questions) -> Scores:
+        """Answer, knowing the users' histories and having learned only what was given before."""
+
+    def costs(self) -> Mapping[str, float]:
+        """What it took besides seconds, by name, with the unit in the name."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class ArmKind:
+    """An entry of the register."""
+
+    name: str
+    summary: str
+    """One line for the reader of the table."""
+    make: Callable[[ArmSetup], Arm]

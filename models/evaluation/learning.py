@@ -1,0 +1,114 @@
+"""Arms that learn: the service's own update code, with a replay buffer in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from models.continual.replay import BottomK
+from models.continual.state import LearningState
+from models.continual.window import Candidate, learn_window, split_window
+from models.evaluation.arm import Arm, ArmSetup
+from models.evaluation.questions import Questions
+from models.evaluation.scores import DenseScores, Scores
+from models.evaluation.stream import Slice
+from models.interactions import Sample
+
+
+class Learner(Arm):
+    """What the learner process does between two publications, without gate, log and stores.
+
+    The base is learned as a full retrain learns an archive (`full_epochs`), every period as the
+    service learns a window (`epochs`, replay, penalties), or as several where `window` is set.
+    Arms that differ in methods alone share the base: no method pulls before the first update.
+
+    Args:
+        setup: how to build it; `setup.config` is used as it is.
+        methods: those against forgetting, in place of the configured ones.
+    """
+
+    def __init__(self, setup: ArmSetup, methods: tuple[str, ...] | None = None) -> None:
+        self._setup = setup
+        self._base = dataclasses.replace(setup.config, seed=setup.seed)
+        chosen = self._base.methods if methods is None else methods
+        self.config = dataclasses.replace(self._base, methods=chosen)
+        self._buffer = BottomK(self.config.replay_size)
+        self._positions = self._replayed = 0
+
+    def fit(self, base: Slice) -> None:
+        first = self._setup.bases.get((base.stream, self._base))
+        if not isinstance(first, Candidate):
+            longer = dataclasses.replace(self._base, epochs=self._base.full_epochs)
+            first = self._window(LearningState.initial(longer), base, draw=())
+            self._setup.bases[base.stream, self._base] = first
+        self._state = LearningState.restore(first.state.export(), self.config)
+        self._buffer.admit(first.admitted)
+        self._freeze(base)
+
+    def update(self, period: Slice) -> None:
+        for window in period.windows(self._setup.window):
+            self._learn(window)
+        self._freeze(period)
+
+    def _learn(self, window: Slice) -> None:
+        """One window, as the learner process treats it: draw, learn, admit."""
+        events = window.events(self._setup.seed)
+        new = split_window(self._state, events, window.start).train
+        wanted = round(self.config.replay_ratio * (len(new) + len(self._state.memory.pending)))
+        draw = self._buffer.draw(wanted, window.start)
+        learned = self._window(self._state, window, draw)
+        self._state = learned.state
+        self._buffer.admit(learned.admitted)
+        self._positions += learned.report.positions
+        self._replayed += learned.report.replayed
+
+    def _window(self, state: LearningState, window: Slice, draw: Sequence[Sample]) -> Candidate:
+        return learn_window(
+            state,
+            window.events(self._setup.seed),
+            seed=window.start,
+            draw=draw,
+            device=self._setup.device,
+            progress=self._setup.progress,
+        )
+
+    def _freeze(self, learned: Slice) -> None:
+        """Lay the item vectors out in the stream's rows; an item without one is never ranked."""
+        vectors = self._state.net.item_vectors().cpu()
+        rows = torch.from_numpy(
+            self._state.items.rows(learned.stream.items.ids[: learned.num_items])
+        )
+        self._rows = rows.numpy()
+        self._vectors = torch.full((len(rows), vectors.shape[1]), torch.nan)
+        self._vectors[rows >= 0] = vectors[rows[rows >= 0]]
+
+    def scores(self, questions: Questions) -> Scores:
+        history = questions.histories(limit=self.config.max_history)
+        known = history.items < len(self._rows)
+        rows = np.full(len(history.items), -1, dtype=np.int64)
+        rows[known] = self._rows[history.items[known]]
+        listed, offsets = rows.tolist(), history.offsets.tolist()
+        ids = questions.stream.users.ids
+        queries = self._state.net.encode(
+            [listed[start:stop] for start, stop in pairwise(offsets)],
+            self._state.users.rows(ids[user] for user in questions.users).tolist(),
+        )
+        return DenseScores(queries.cpu() @ self._vectors.T)
+
+    def costs(self) -> dict[str, float]:
+        return {
+            "positions_trained": float(self._positions),
+            "samples_replayed": float(self._replayed),
+            "samples_kept": float(len(self._buffer)),
+        }
+
+
+class Frozen(Learner):
+    """The network after the base, never updated: what standing still costs."""
+
+    def update(self, period: Slice) -> None:
+        pass

@@ -1,0 +1,92 @@
+"""What is asked of an arm: a user, and what they did before now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from models.evaluation.stream import Stream
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Histories:
+    """Ragged item rows, oldest first: those of question q lie in `offsets[q]` … `offsets[q+1]`."""
+
+    items: Ints
+    """Item rows [H] int64; rows that an arm has not learned are to be passed over."""
+    offsets: Ints
+    """[B+1] int64."""
+    steps: Ints
+    """[H] int64: how many steps back; 1 is the last thing (or the last basket) before now."""
+
+    @property
+    def owner(self) -> Ints:
+        """The question [H] that each item belongs to."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Q questions; of the stream they show only what came before each.
+
+    `starts` and `stops` bound the user's history in the stream's user-by-user order.
+    """
+
+    stream: Stream
+    users: Ints
+    starts: Ints
+    stops: Ints
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def __getitem__(self, rows: slice) -> Questions:
+        return Questions(self.stream, self.users[rows], self.starts[rows], self.stops[rows])
+
+    def chunks(self, size: int) -> Iterator[tuple[slice, Questions]]:
+        for start in range(0, len(self), size):
+            rows = slice(start, min(start + size, len(self)))
+            yield rows, self[rows]
+
+    def histories(self, limit: int | None = None) -> Histories:
+        """The latest `limit` items of each history, all of them when None."""
+        starts = self.starts
+        if limit is not None:
+            starts = np.maximum(starts, self.stops - limit)
+        lengths = self.stops - starts
+        offsets = np.concatenate(([0], np.cumsum(lengths)))
+        places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        now = np.repeat(self.stream.step[self.stops], lengths)
+        return Histories(
+            items=self.stream.sequence_items[places],
+            offsets=offsets,
+            steps=now - self.stream.step[places],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The targets [T] of a period, and what is known of each."""
+
+    question: Ints
+    """Which question each target belongs to; a basket's targets share one."""
+    user: Ints
+    target: Ints
+    known: npt.NDArray[np.bool_]
+    """The target was seen before the period."""
+    ader: npt.NDArray[np.bool_]
+    """… and so was something in the history: what the ADER reading counts."""
+    new_user: npt.NDArray[np.bool_]
+    """The user was not seen before the period."""
+    returning: npt.NDArray[np.bool_]
+    """The target is known and was not seen in the last two periods."""
+
+    def __len__(self) -> int:
+        return len(self.target)

@@ -1,0 +1,304 @@
+"""A recorded stream: positive events in time order, cut into a base and periods.
+
+Rows of users and items are given in the order of first appearance, so that "the items seen before
+period t" are simply the first `num_items` rows, and an arm cannot tell that later ones exist.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from models.evaluation.questions import Asked, Questions
+from models.interactions import Event
+from models.vocabulary import Vocabulary
+
+Ints = npt.NDArray[np.int64]
+
+BASE_SHARE = 0.6
+"""Share of the events that the base takes where a stream has no periods of its own."""
+MAX_LAG = 50
+"""Pairs of a user's events further apart than so many lines are not looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A stream as it is read, one entry per event in any order."""
+
+    user_ids: list[str]
+    item_ids: list[str]
+    time_ms: list[int]
+    types: list[str]
+    weights: list[float]
+    """Positive where the event is a positive signal; others are left out."""
+    periods: list[int | None]
+    """The stream's own periods, 0 for the base; None throughout where it has none."""
+
+    def append(
+        self,
+        user_id: str,
+        item_id: str,
+        *,
+        time_ms: int,
+        type: str = "click",
+        weight: float = 1.0,
+        period: int | None = None,
+    ) -> None:
+        """Add one event."""
+        self.user_ids.append(user_id)
+        self.item_ids.append(item_id)
+        self.time_ms.append(time_ms)
+        self.types.append(type)
+        self.weights.append(weight)
+        self.periods.append(period)
+
+
+class Stream:
+    """Positive events, strictly by time.
+
+    Args:
+        columns: the events.
+        num_periods: how many periods of equal count follow the base; of a stream with periods of
+            its own, how many of them are used.
+        baskets: `set`: events of one user at one time are a set, and the history of each is what
+            came before all of them. `lines`: each sees the lines above it.
+
+    Raises:
+        ValueError: too few events for so many periods, or own periods that overlap in time.
+    """
+
+    def __init__(
+        self, columns: Columns, *, num_periods: int | None = None, baskets: str = "set"
+    ) -> None:
+        if baskets not in ("set", "lines"):
+            raise ValueError(f"baskets: must be set or lines, got {baskets!r}")
+        weight = np.asarray(columns.weights, dtype=np.float32)
+        self.num_read = len(weight)
+        order = np.argsort(np.asarray(columns.time_ms, dtype=np.int64), kind="stable")
+        order = order[weight[order] > 0]
+        self.time_ms: Ints = np.asarray(columns.time_ms, dtype=np.int64)[order]
+        self.weight = weight[order]
+        self.types: list[str] = [columns.types[row] for row in order]
+        self.users, self.items = Vocabulary(), Vocabulary()
+        self.user = self.users.grow(columns.user_ids[row] for row in order)
+        self.item = self.items.grow(columns.item_ids[row] for row in order)
+        own = [period for period in columns.periods if period is not None]
+        if not own:
+            self.bounds = _equal_bounds(self.time_ms, num_periods or 8)
+        elif len(own) == len(columns.periods):
+            self.bounds = _own_bounds(np.asarray(own, dtype=np.int64)[order], num_periods)
+        else:
+            raise ValueError("either every event has a period or none has")
+        self._arrange(baskets)
+
+    def _arrange(self, baskets: str) -> None:
+        """Lay the events out user by user: `sequence` lists events, a user's oldest first."""
+        total = len(self.user)
+        self.sequence: Ints = np.argsort(self.user, kind="stable")
+        users, times = self.user[self.sequence], self.time_ms[self.sequence]
+        first = np.ones(total, dtype=bool)
+        first[1:] = users[1:] != users[:-1]
+        step = first.copy()
+        step[1:] |= (times[1:] != times[:-1]) if baskets == "set" else True
+        places = np.arange(total)
+        self.user_start: Ints = np.maximum.accumulate(np.where(first, places, 0))
+        self.step_start: Ints = np.maximum.accumulate(np.where(step, places, 0))
+        self.step: Ints = np.cumsum(step)
+        self.place: Ints = np.empty(total, dtype=np.int64)
+        self.place[self.sequence] = places
+        self.sequence_items: Ints = self.item[self.sequence]
+        self.sequence_times: Ints = times
+
+    @property
+    def num_periods(self) -> int:
+        return len(self.bounds) - 2
+
+    def slice(self, period: int) -> Slice:
+        """The events of `period`; 0 is the base."""
+        return Slice(self, int(self.bounds[period]), int(self.bounds[period + 1]))
+
+    def known(self, period: int) -> tuple[int, int]:
+        """How many users and items were seen before `period`: their rows are the first ones."""
+        stop = int(self.bounds[period])
+        return int(self.user[:stop].max()) + 1, int(self.item[:stop].max()) + 1
+
+    @cached_property
+    def _lowest(self) -> Ints:
+        """The lowest item row of a user up to each place of the sequence."""
+        band = (len(self.users) - self.user[self.sequence]) * len(self.items)
+        lowest: Ints = np.minimum.accumulate(self.sequence_items + band) - band
+        return lowest
+
+    def asked(self, period: int, *, share: float = 1.0, seed: int = 0) -> tuple[Questions, Asked]:
+        """What is asked in `period`, and the targets, which no arm is shown.
+
+        Events of one user with the same history share one question.
+
+        Args:
+            share: share of the users that are asked, drawn with `seed`.
+        """
+        events = np.arange(self.bounds[period], self.bounds[period + 1])
+        if share < 1.0:
+            chosen = np.random.default_rng(seed).random(len(self.users)) < share
+            events = events[chosen[self.user[events]]]
+        places = self.place[events]
+        stops, question = np.unique(self.step_start[places], return_inverse=True)
+        questions = Questions(
+            stream=self,
+            users=self.user[self.sequence[stops]],
+            starts=self.user_start[stops],
+            stops=stops,
+        )
+        num_users, num_items = self.known(period)
+        before = np.maximum(self.step_start[places] - 1, 0)
+        history = self.step_start[places] > self.user_start[places]
+        target, user = self.item[events], self.user[events]
+        known = target < num_items
+        return questions, Asked(
+            question=question.astype(np.int64),
+            user=user,
+            target=target,
+            known=known,
+            ader=known & history & (self._lowest[before] < num_items),
+            new_user=user >= num_users,
+            returning=known & (self._last_period(period)[target] < period - 2),
+        )
+
+    def _last_period(self, period: int) -> Ints:
+        """The last period before `period` that each item [N] was seen in, −1 for none."""
+        last = np.full(len(self.items), -1, dtype=np.int64)
+        for earlier in range(period):
+            last[self.item[self.bounds[earlier] : self.bounds[earlier + 1]]] = earlier
+        return last
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Consecutive events of a stream, `start` ≤ row < `stop`."""
+
+    stream: Stream
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def user(self) -> Ints:
+        """User rows [n] int64."""
+        return self.stream.user[self.start : self.stop]
+
+    @property
+    def item(self) -> Ints:
+        """Item rows [n] int64."""
+        return self.stream.item[self.start : self.stop]
+
+    @property
+    def num_items(self) -> int:
+        """How many items were seen up to the end of this slice."""
+        return int(self.stream.item[: self.stop].max()) + 1
+
+    def tail(self, share: float) -> Slice:
+        """The latest `share` of the events."""
+        return Slice(self.stream, self.stop - max(1, round(len(self) * share)), self.stop)
+
+    def windows(self, size: int | None) -> list[Slice]:
+        """Consecutive slices of at most `size` events; one slice when None."""
+        step = size or max(1, len(self))
+        return [
+            Slice(self.stream, start, min(start + step, self.stop))
+            for start in range(self.start, self.stop, step)
+        ]
+
+    def pairs(self, max_distance: int) -> tuple[Ints, Ints, Ints]:
+        """What followed what: (earlier item [P], later item [P], distance [P]).
+
+        The later event lies in this slice, the earlier one anywhere before it in the user's
+        stream, 1 … `max_distance` steps back (a basket is one step) and at most MAX_LAG lines.
+        """
+        stream = self.stream
+        later = stream.place[self.start : self.stop]
+        found: list[tuple[Ints, Ints, Ints]] = []
+        for lag in range(1, MAX_LAG + 1):
+            later = later[later - lag >= stream.user_start[later]]
+            distance = stream.step[later] - stream.step[later - lag]
+            later, distance = later[distance <= max_distance], distance[distance <= max_distance]
+            if len(later) == 0:
+                break
+            apart = distance > 0
+            now = later[apart]
+            found.append(
+                (stream.sequence_items[now - lag], stream.sequence_items[now], distance[apart])
+            )
+        if not found:
+            none = np.empty(0, dtype=np.int64)
+            return none, none, none
+        earlier, item, distance = (np.concatenate(part) for part in zip(*found, strict=True))
+        return earlier, item, distance
+
+    def sequences(self) -> tuple[Ints, Ints, Ints]:
+        """The slice user by user: (items [n], oldest first; offsets [U+1]; users [U])."""
+        order = np.argsort(self.user, kind="stable")
+        users, counts = np.unique(self.user, return_counts=True)
+        return self.item[order], np.concatenate(([0], np.cumsum(counts))), users
+
+    def events(self, seed: int) -> list[Event]:
+        """The same events as the learner would read them from the log; keys hashed with `seed`."""
+        stream, rows = self.stream, range(self.start, self.stop)
+        keys = hashed(np.arange(self.start, self.stop), 2 * seed + 1).tolist()
+        user_keys = hashed(self.user, 2 * seed).tolist()
+        users, items = stream.users.ids, stream.items.ids
+        return [
+            Event(
+                user_id=users[stream.user[row]],
+                item_id=items[stream.item[row]],
+                type=stream.types[row],
+                weight=float(stream.weight[row]),
+                time_ms=int(stream.time_ms[row]),
+                key=key,
+                user_key=user_key,
+            )
+            for row, key, user_key in zip(rows, keys, user_keys, strict=True)
+        ]
+
+
+def hashed(rows: Ints, seed: int) -> npt.NDArray[np.uint64]:
+    """Rows [n] → 64-bit hashes [n], uniform and without collisions for one seed.
+
+    Source: SplitMix64 (Steele, Lea and Flood 2014), started at `seed`.
+    """
+    with np.errstate(over="ignore"):
+        z = rows.astype(np.uint64) + np.uint64(1) + np.uint64(seed) * np.uint64(0xD1B54A32D192ED03)
+        z *= np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return np.asarray(z ^ (z >> np.uint64(31)), dtype=np.uint64)
+
+
+def _equal_bounds(time_ms: Ints, num_periods: int) -> Ints:
+    """Bounds [T+2]: the base, then T periods of equal count; no instant is cut in two."""
+    total = len(time_ms)
+    shares = BASE_SHARE + (1.0 - BASE_SHARE) * np.arange(num_periods) / num_periods
+    cuts = np.round(shares * total).astype(np.int64)
+    if total:
+        cuts = np.searchsorted(time_ms, time_ms[np.maximum(cuts - 1, 0)], side="right")
+    bounds = np.concatenate(([0], cuts, [total])).astype(np.int64)
+    if (np.diff(bounds) < 1).any():
+        raise ValueError(
+            f"{total} positive events are too few for a base and {num_periods} periods"
+        )
+    return bounds
+
+
+def _own_bounds(period: Ints, num_periods: int | None) -> Ints:
+    if len(period) == 0 or (np.diff(period) < 0).any():
+        raise ValueError("the stream's own periods must be there and follow each other in time")
+    names = np.unique(period)
+    if len(names) < 2:
+        raise ValueError("the stream's own periods must be a base and at least one more")
+    last = len(names) if num_periods is None else min(len(names), num_periods + 1)
+    cuts = [int(np.searchsorted(period, name, side="right")) for name in names[:last]]
+    return np.asarray([0, *cuts], dtype=np.int64)

@@ -1,0 +1,207 @@
+"""Recorded interactions in a file: CSV, CSV.gz, JSON Lines or Parquet, one reader for all.
+
+Columns: `user_id`, `item_id`, `timestamp` (RFC 3339, or Unix seconds), and, where the stream has
+them, `type` (default `click`), `value` and `period`.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from service.errors import BadRequest
+
+REQUIRED = ("user_id", "item_id", "timestamp")
+FORMATS = ".csv, .csv.gz, .jsonl, .jsonl.gz, .parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    """One interaction of a file."""
+
+    line: int
+    """Where it stands: the line of a text file, the row of a Parquet file, from 1."""
+    user_id: str
+    item_id: str
+    time_ms: int
+    type: str
+    value: float | None
+    period: int | None
+
+
+class BadStream(BadRequest):
+    """A file that cannot be read as interactions; the message names the line."""
+
+
+def read_stream(path: Path) -> Iterator[StreamRow]:
+    """The interactions of `path` in file order.
+
+    Raises:
+        BadStream: no such file, an unknown format, a missing column, or a line that is no event.
+    """
+    for line, record in read_records(path, REQUIRED):
+        try:
+            yield _row(line, record)
+        except ValueError as error:
+            raise BadStream(f"{path}, line {line}: {error}") from None
+
+
+def read_records(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """(line, record) of any of the formats; values are text where the format has no types.
+
+    Raises:
+        BadStream: as `read_stream`, for a file whose records lack one of `required`.
+    """
+    if not path.is_file():
+        raise BadStream(f"{path}: there is no such file")
+    name = path.name.lower().removesuffix(".gz")
+    if name.endswith(".csv"):
+        yield from _csv_records(path, required)
+    elif name.endswith((".jsonl", ".ndjson")):
+        yield from _json_records(path, required)
+    elif name.endswith(".parquet"):
+        yield from _parquet_records(path, required)
+    else:
+        raise BadStream(f"{path}: unknown format; known are {FORMATS}")
+
+
+def time_ms(value: Any) -> int:
+    """Unix milliseconds of an RFC 3339 text (UTC when it has no offset) or of Unix seconds.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(value, datetime):
+        return round((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp() * 1000)
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        try:
+            return time_ms(datetime.fromisoformat(str(value)))
+        except ValueError:
+            seconds = math.nan
+    if not math.isfinite(seconds):
+        raise ValueError(
+            f"timestamp {value!r} is neither RFC 3339 (2026-01-31T12:00:00Z) nor Unix seconds"
+        )
+    return round(seconds * 1000)
+
+
+def _row(line: int, record: Mapping[str, Any]) -> StreamRow:
+    user_id, item_id = str(record["user_id"]), str(record["item_id"])
+    if not user_id or not item_id:
+        raise ValueError("user_id and item_id must not be empty")
+    return StreamRow(
+        line=line,
+        user_id=user_id,
+        item_id=item_id,
+        time_ms=time_ms(record["timestamp"]),
+        type=str(record.get("type") or "click"),
+        value=_number(record, "value"),
+        period=_whole(record, "period"),
+    )
+
+
+def _number(record: Mapping[str, Any], name: str) -> float | None:
+    value = record.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} {value!r} is no number") from None
+
+
+def _whole(record: Mapping[str, Any], name: str) -> int | None:
+    number = _number(record, name)
+    if number is None:
+        return None
+    if not number.is_integer():
+        raise ValueError(f"{name} {record[name]!r} is no whole number")
+    return int(number)
+
+
+@contextmanager
+def _text(path: Path) -> Iterator[TextIO]:
+    opened: TextIO
+    if path.name.lower().endswith(".gz"):
+        opened = gzip.open(path, "rt", encoding="utf-8", newline="")
+    else:
+        opened = path.open(encoding="utf-8", newline="")
+    with opened:
+        try:
+            yield opened
+        except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
+            raise BadStream(f"{path}: damaged or not UTF-8 text: {error}") from None
+
+
+def _csv_records(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    with _text(path) as text:
+        reader = csv.reader(text)
+        header = next(reader, [])
+        _check_columns(path, header, required)
+        for cells in reader:
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise BadStream(
+                    f"{path}, line {reader.line_num}: {len(cells)} cells where the header has "
+                    f"{len(header)}"
+                )
+            yield reader.line_num, dict(zip(header, cells, strict=True))
+
+
+def _json_records(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    with _text(path) as text:
+        for line, row in enumerate(text, start=1):
+            if not row.strip():
+                continue
+            try:
+                record = json.loads(row)
+            except json.JSONDecodeError as error:
+                raise BadStream(f"{path}, line {line}: no JSON: {error.msg}") from None
+            if not isinstance(record, dict):
+                raise BadStream(f"{path}, line {line}: must be a JSON object")
+            missing = [name for name in required if record.get(name) is None]
+            if missing:
+                raise BadStream(f"{path}, line {line}: lacks {', '.join(missing)}")
+            yield line, record
+
+
+def _parquet_records(
+    path: Path, required: tuple[str, ...]
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadStream(f"{path}: no Parquet file: {error}") from None
+    with file:
+        _check_columns(path, file.schema_arrow.names, required)
+        row = 0
+        for batch in file.iter_batches():
+            for record in batch.to_pylist():
+                row += 1
+                missing = [name for name in required if record[name] is None]
+                if missing:
+                    raise BadStream(f"{path}, line {row}: lacks {', '.join(missing)}")
+                yield row, record
+
+
+def _check_columns(path: Path, header: list[str], required: tuple[str, ...]) -> None:
+    missing = [name for name in required if name not in header]
+    if missing:
+        raise BadStream(
+            f"{path}: lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
+            f"it has {', '.join(header) or 'none'}"
+        )
