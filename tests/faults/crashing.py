@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
-from pathlib import Path
 from typing import Any
 
 import redis
@@ -72,7 +71,7 @@ def _learn_all(settings: dict[str, Any], place: str | None, occasion: int) -> No
             if visits["left"] == 0:
                 os._exit(DIED)
 
-    with opened(Settings(_env_file=None, **settings)) as world:  # type: ignore[call-arg]
+    with opened(Settings(_env_file=None, **settings)) as world:
         learn = _dying_learn(reached)
         settle(
             Learner(
@@ -103,9 +102,7 @@ def _dying_learn(reached: Callable[[str], None]) -> Callable[..., Candidate]:
                 half["passed"] = True
                 reached(TRAINING)
 
-        return learn_window(
-            parent, events, seed=seed, draw=draw, device=device, progress=watched
-        )
+        return learn_window(parent, events, seed=seed, draw=draw, device=device, progress=watched)
 
     return learn
 
@@ -137,7 +134,9 @@ def outcome(settings: Settings) -> Outcome:
                 (str(row.position), row.interaction.event_id, row.repeat)
                 for row in world.stores.archive.read()
             ],
-            archive_files=sorted(path.name for path in (settings.data_dir / "archive/events").iterdir()),
+            archive_files=sorted(
+                path.name for path in (settings.data_dir / "archive/events").iterdir()
+            ),
         )
 
 
@@ -179,4 +178,3 @@ def make_secret(settings: Settings) -> None:
     engine = database.connect(str(settings.database_url))
     Registry(engine).secret()
     engine.dispose()
-

@@ -42,9 +42,7 @@ def stage(
     database = directory / "stage.sqlite"
     database.write_bytes(sqlite_template.read_bytes())
     namespace = f"crash-{random.randrange(10**8)}"
-    settings = small_settings(
-        directory / "stage", valkey_url, f"sqlite:///{database}", namespace
-    )
+    settings = small_settings(directory / "stage", valkey_url, f"sqlite:///{database}", namespace)
     make_secret(settings)
     events = clicks(100 * WINDOWS - 20)
     post(settings, events[:100] + events[80:100] + events[100:])
@@ -87,9 +85,7 @@ def test_death_at_any_step_changes_nothing(
     same(outcome(settings), undisturbed)
 
 
-def test_death_at_every_step_in_turn_changes_nothing(
-    stage: Settings, undisturbed: Outcome
-) -> None:
+def test_death_at_every_step_in_turn_changes_nothing(stage: Settings, undisturbed: Outcome) -> None:
     """(Up to the last window: from the commit on, each death leaves one window less.)"""
     settings = twin(stage, "every")
     for place in PLACES[: PLACES.index(COMMITTED) + WINDOWS]:

@@ -45,7 +45,7 @@ def small_settings(
 ) -> Settings:
     """Settings of a learner that learns windows of 100 events in a moment."""
     return Settings(
-        _env_file=None,  # type: ignore[call-arg]
+        _env_file=None,
         data_dir=data_dir,
         redis_url=redis_url,
         database_url=database_url,
@@ -79,9 +79,9 @@ def post(settings: Settings, events: Sequence[Interaction], batch: int = 25) -> 
         weights = EventWeights(settings.event_types, settings.positive_from)
         ingest = Ingest(client, Keys(settings.namespace), settings.log, weights)
         last = None
-        for start in range(0, len(events), batch):
-            last = await ingest.append(events[start : start + batch])
-        await client.aclose()
+        async with client:
+            for start in range(0, len(events), batch):
+                last = await ingest.append(events[start : start + batch])
         if last is None:
             raise ValueError("no events")
         return last
