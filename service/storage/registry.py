@@ -11,9 +11,8 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from service.domain.interactions import START, Position
 from service.domain.versions import (
@@ -24,15 +23,22 @@ from service.domain.versions import (
     WindowRecord,
     WindowStatus,
 )
-from service.errors import Conflict, NotFound, StaleHead
+from service.errors import Conflict
 from service.storage import activation
 from service.storage.clock import now_ms
 from service.storage.database import reading, writing
+from service.storage.fencing import (
+    close_windows,
+    fence,
+    find_version,
+    free_version,
+    lock_head,
+    next_version,
+)
 from service.storage.records import head_record, version_record, window_record
 from service.storage.tables import HeadRow, Secret, Version, Window
 
 _SECRET_BYTES = 32
-_MAX_VERSION = 2**31 - 1
 
 
 class Registry:
@@ -61,7 +67,7 @@ class Registry:
             NotFound: there is none of that number.
         """
         with reading(self._engine) as session:
-            return version_record(_version(session, version))
+            return version_record(find_version(session, version))
 
     def versions(self, limit: int = 100) -> list[VersionRecord]:
         """The latest `limit` versions, newest first."""
@@ -72,7 +78,7 @@ class Registry:
     def next_version(self) -> int:
         """The number that the next version will have."""
         with reading(self._engine) as session:
-            return _next_version(session)
+            return next_version(session)
 
     def windows(
         self,
@@ -131,14 +137,14 @@ class Registry:
     def set_incarnation(self, incarnation: str) -> None:
         """From now on the head's position belongs to this event log."""
         with writing(self._engine) as session:
-            _lock(session).incarnation = incarnation
+            lock_head(session).incarnation = incarnation
 
     # the learner's commits
 
     def take_epoch(self) -> int:
         """Become the learner: whoever took an epoch before can commit no more."""
         with writing(self._engine) as session:
-            row = _lock(session)
+            row = lock_head(session)
             row.epoch += 1
             return row.epoch
 
@@ -159,7 +165,7 @@ class Registry:
             Conflict: a window on this tip is open already.
         """
         with writing(self._engine) as session:
-            _fence(session, head)
+            fence(session, head)
             open_one = select(Window.window_id).where(Window.status == WindowStatus.OPEN.value)
             if session.scalars(open_one).first() is not None:
                 raise Conflict("a window is in work already")
@@ -208,11 +214,11 @@ class Registry:
             StaleHead: the head has moved, or the number is taken.
         """
         with writing(self._engine) as session:
-            row = _fence(session, head)
+            row = fence(session, head)
             now = now_ms()
             session.add(
                 Version(
-                    version=_free(session, version),
+                    version=free_version(session, version),
                     parent=head.tip,
                     status=VersionStatus.CANDIDATE.value,
                     origin=origin.value,
@@ -227,13 +233,13 @@ class Registry:
                 )
             )
             session.flush()
-            _close(session, window_ids, WindowStatus.LEARNED, version=version)
+            close_windows(session, window_ids, WindowStatus.LEARNED, version=version)
             row.tip, row.generation = version, row.generation + 1
             row.position_ms, row.position_seq = position.ms, position.seq
             if not row.pinned:
                 activation.make_active(session, row, version, now)
             session.flush()
-            return version_record(_version(session, version))
+            return version_record(find_version(session, version))
 
     def refuse(
         self,
@@ -261,12 +267,12 @@ class Registry:
         """
         reached = position or head.position if window is None else window.end
         with writing(self._engine) as session:
-            row = _fence(session, head)
+            row = fence(session, head)
             if digest is not None:
-                number = _next_version(session) if version is None else version
+                number = next_version(session) if version is None else version
                 session.add(
                     Version(
-                        version=_free(session, number),
+                        version=free_version(session, number),
                         parent=head.tip,
                         status=VersionStatus.REJECTED.value,
                         origin=origin.value,
@@ -281,7 +287,7 @@ class Registry:
                     )
                 )
             if window is not None:
-                _close(session, [window.window_id], WindowStatus.REFUSED, metrics, gate)
+                close_windows(session, [window.window_id], WindowStatus.REFUSED, metrics, gate)
                 row.position_ms, row.position_seq = window.end.ms, window.end.seq
             session.flush()
             return head_record(row)
@@ -299,8 +305,8 @@ class Registry:
             Conflict: the gate rejected it.
         """
         with writing(self._engine) as session:
-            row = _lock(session)
-            target = _version(session, version)
+            row = lock_head(session)
+            target = find_version(session, version)
             if target.status == VersionStatus.REJECTED.value:
                 raise Conflict(f"version {version} was rejected and cannot be activated")
             activation.activate(session, row, target, relearn=relearn, now=now_ms())
@@ -318,58 +324,7 @@ class Registry:
 
     def _set_pin(self, pinned: bool) -> Head:
         with writing(self._engine) as session:
-            row = _lock(session)
+            row = lock_head(session)
             row.pinned = pinned
             session.flush()
             return head_record(row)
-
-
-def _lock(session: Session) -> HeadRow:
-    """The head, held against every other writer until the transaction ends."""
-    return session.get_one(HeadRow, 1, with_for_update=True)
-
-
-def _fence(session: Session, head: Head) -> HeadRow:
-    row = _lock(session)
-    now = head_record(row)
-    if (now.generation, now.epoch, now.tip, now.position) != (
-        head.generation,
-        head.epoch,
-        head.tip,
-        head.position,
-    ):
-        raise StaleHead(f"the head has moved from {head} to {now}")
-    return row
-
-
-def _version(session: Session, version: int) -> Version:
-    row = session.get(Version, version) if 0 < version <= _MAX_VERSION else None
-    if row is None:
-        raise NotFound(f"there is no version {version}")
-    return row
-
-
-def _next_version(session: Session) -> int:
-    return (session.scalar(select(func.max(Version.version))) or 0) + 1
-
-
-def _free(session: Session, version: int) -> int:
-    """`version`, which must be the next one: its checkpoint lies under that number."""
-    if version != _next_version(session):
-        raise StaleHead(f"version {version} is not the next one any more")
-    return version
-
-
-def _close(
-    session: Session,
-    window_ids: Collection[int],
-    status: WindowStatus,
-    metrics: Mapping[str, Any] | None = None,
-    gate: Mapping[str, Any] | None = None,
-    *,
-    version: int | None = None,
-) -> None:
-    values: dict[str, Any] = {"status": status.value, "version": version}
-    if metrics is not None:
-        values |= {"metrics": dict(metrics), "gate": dict(gate or {})}
-    session.execute(update(Window).where(Window.window_id.in_(window_ids)).values(values))

@@ -1,0 +1,57 @@
+"""Popular, trending and latest items."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+import redis.asyncio
+
+from service.storage.ingest import Ingest
+from service.storage.keys import Keys
+from service.storage.popularity import PopularityStore, bucket_hour
+from tests.service.storage.events import HOUR_MS, NOW_MS, click
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_trending_decays_and_popular_has_a_window(
+    ingest: Ingest, popularity: PopularityStore
+) -> None:
+    old = [click(f"u{n}", "old", f"o{n}", time_ms=NOW_MS - 12 * HOUR_MS) for n in range(3)]
+    await ingest.append([*old, click("u1", "new", "n1"), click("u2", "new", "n2")])
+    assert await popularity.popular(24, 10) == [("old", 3.0), ("new", 2.0)]
+    assert await popularity.popular(12, 10) == [("new", 2.0)]
+    assert await popularity.trending(NOW_MS, 6.0, 10) == [("new", 2.0), ("old", 0.75)]
+    assert await popularity.trending(NOW_MS, 6.0, 1) == [("new", 2.0)]
+
+
+async def test_a_past_hour_is_counted_again_after_a_minute(
+    redis_async: redis.asyncio.Redis, ingest: Ingest, keys: Keys
+) -> None:
+    now = [NOW_MS]
+    popularity = PopularityStore(redis_async, keys, clock=lambda: now[0])
+    past = NOW_MS - 5 * HOUR_MS
+    await ingest.append([click("u1", "i", "1", time_ms=past)])
+    assert await popularity.popular(24, 10) == [("i", 1.0)]
+    await ingest.append([click("u2", "i", "2", time_ms=past)])
+    now[0] += 61_000
+    assert await popularity.popular(24, 10) == [("i", 2.0)]
+
+
+async def test_latest_items_by_their_first_event(
+    ingest: Ingest, popularity: PopularityStore
+) -> None:
+    await ingest.append([click(item="a", event_id="1", time_ms=NOW_MS - 2_000)])
+    await ingest.append([click(item="b", event_id="2", time_ms=NOW_MS - 1_000)])
+    await ingest.append([click(item="a", event_id="3")])
+    assert await popularity.first_seen(10) == [("b", NOW_MS - 1_000), ("a", NOW_MS - 2_000)]
+    assert await popularity.first_seen(1) == [("b", NOW_MS - 1_000)]
+    assert await popularity.first_seen(10, after_ms=NOW_MS - 2_000) == [("b", NOW_MS - 1_000)]
+
+
+def test_events_out_of_reach_count_now() -> None:
+    present = NOW_MS // HOUR_MS
+    assert bucket_hour(NOW_MS, NOW_MS) == present
+    assert bucket_hour(NOW_MS - 3 * HOUR_MS, NOW_MS) == present - 3
+    assert bucket_hour(0, NOW_MS) == present
+    assert bucket_hour(NOW_MS + HOUR_MS, NOW_MS) == present
