@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import demo, doctor, keys, log, models
+from service.cli import demo, doctor, evaluate, keys, log, models
 from service.cli.runtime import EXIT_SETUP, prepare_process, read_settings
 from service.errors import FreshetError, SettingsError
 from service.settings import Settings
@@ -26,6 +26,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(log.app, name="log")
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
+app.command("evaluate")(evaluate.evaluate)
 
 Host = Annotated[str | None, typer.Option(help="address to listen on [FRESHET_HOST]")]
 Port = Annotated[int | None, typer.Option(help="port to listen on, 0: any [FRESHET_PORT]")]

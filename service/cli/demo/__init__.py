@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from service.cli.runtime import read_settings
-from service.errors import SettingsError
 
 _DATA_DIR = Path(".freshet/demo")
 
@@ -18,7 +17,10 @@ def demo(
         Path | None,
         typer.Option(help="a file of interactions; without it a synthetic stream is made up"),
     ] = None,
-    rate: Annotated[str, typer.Option(help="events per second, or max")] = "1000",
+    rate: Annotated[
+        str,
+        typer.Option(help="events per second, or max, or auto: as fast as the learner follows"),
+    ] = "auto",
     seconds: Annotated[
         float | None, typer.Option(help="end after so many seconds", min=0.0)
     ] = None,
@@ -33,27 +35,10 @@ def demo(
 
     A second run goes on where the first stopped; delete the data directory to begin anew.
     """
-    from service.cli.demo.run import Demo
+    from service.cli.demo.run import Demo, read_pace
     from service.cli.demo.source import FileSource
     from service.cli.demo.synthetic import SyntheticSource
 
     settings = read_settings(host=host, port=port, data_dir=(data_dir or _DATA_DIR).absolute())
     source = SyntheticSource() if events is None else FileSource(events)
-    Demo(settings, source, rate=read_rate(rate), seconds=seconds, leave=leave).run()
-
-
-def read_rate(text: str) -> float | None:
-    """Events per second; None for `max`.
-
-    Raises:
-        SettingsError: it is neither `max` nor a number above 0.
-    """
-    if text == "max":
-        return None
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = 0.0
-    if not 0.0 < rate < 1e9:
-        raise SettingsError(f"--rate: a number above 0, or max; got {text!r}")
-    return rate
+    Demo(settings, source, pace=read_pace(rate), seconds=seconds, leave=leave).run()

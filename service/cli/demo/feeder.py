@@ -6,7 +6,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from service.cli.demo.source import Row, Source
 _LARGEST_BATCH: Final = 500
 _BATCHES_PER_S: Final = 5.0
 _RETRY_S: Final = 0.5
+_LOOK_S: Final = 0.1
 
 
 class Feeder(threading.Thread):
@@ -31,14 +32,23 @@ class Feeder(threading.Thread):
         source: what is streamed.
         state: a directory in which the number of the next row is kept.
         rate: events per second; None is as fast as the service takes them.
+        must_wait: asked before each batch; while it holds, nothing is sent.
     """
 
-    def __init__(self, api: str, source: Source, state: Path, rate: float | None) -> None:
+    def __init__(
+        self,
+        api: str,
+        source: Source,
+        state: Path,
+        rate: float | None,
+        must_wait: Callable[[], bool] = lambda: False,
+    ) -> None:
         super().__init__(name="feeder", daemon=True)
         self._api = api
         self._source = source
         self._state = state / f"{source.digest}.json"
         self._rate = rate
+        self._must_wait = must_wait
         self._enough = threading.Event()
         self._latest: dict[str, int] = {}
         self.start_number = self._read_state()
@@ -60,14 +70,16 @@ class Feeder(threading.Thread):
         self._enough.set()
 
     def run(self) -> None:
-        began_s, rows = time.monotonic(), self._source.rows(self.next_number)
+        due_s, rows = time.monotonic(), self._source.rows(self.next_number)
         with httpx.Client(base_url=self._api, timeout=10.0) as client:
             for batch in self._batches(rows):
+                while self._must_wait() and not self._enough.wait(_LOOK_S):
+                    due_s = time.monotonic()
                 if self._enough.is_set() or not self._post(client, batch):
                     return
                 self._tell(batch)
                 if self._rate is not None:
-                    due_s = began_s + self.accepted / self._rate
+                    due_s += len(batch) / self._rate
                     self._enough.wait(max(0.0, due_s - time.monotonic()))
 
     def _batches(self, rows: Iterator[Row]) -> Iterator[list[Row]]:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
@@ -25,6 +26,40 @@ from service.settings import Settings
 _FRAME_S: Final = 0.5
 _LINE_S: Final = 5.0
 _LAST_LESSON_S: Final = 300.0
+_AUTO_RATE: Final = 2_000.0
+_WINDOWS_AHEAD: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a source is streamed."""
+
+    rate: float | None
+    """Events per second at most; None is without limit."""
+    waits: bool
+    """Whether the stream waits for the learner when that falls some windows behind."""
+
+
+def read_pace(text: str) -> Pace:
+    """A pace from the command line: `auto`, `max`, or events per second.
+
+    Raises:
+        SettingsError: it is none of these.
+    """
+    if text in ("auto", "max"):
+        return Pace(_AUTO_RATE if text == "auto" else None, waits=text == "auto")
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0.0 < rate < 1e9:
+        raise SettingsError(f"--rate: auto, max, or a number above 0; got {text!r}")
+    return Pace(rate, waits=False)
+
+
+def window_size(total: int | None) -> int:
+    """Events in a window, so that a file makes a hundred or two of them and each can be seen."""
+    return max(1_000, min(5_000, (total or 0) // 150))
 
 
 class Demo:
@@ -33,7 +68,7 @@ class Demo:
     Args:
         settings: the demo's host, port and data directory.
         source: what is streamed.
-        rate: events per second, None for as fast as they are taken.
+        pace: how fast, and whether learning is waited for.
         seconds: when to end; None is with Ctrl-C.
         leave: end with the source instead of serving on; so does an output that is no terminal.
     """
@@ -43,13 +78,13 @@ class Demo:
         settings: Settings,
         source: Source,
         *,
-        rate: float | None,
+        pace: Pace,
         seconds: float | None,
         leave: bool,
     ) -> None:
         self._settings = settings
         self._source = source
-        self._rate = rate
+        self._pace = pace
         self._seconds = seconds
         self._console = Console()
         self._leave = leave or not self._console.is_terminal
@@ -63,18 +98,23 @@ class Demo:
             SettingsError: the service does not come up, or refuses what the source holds.
         """
         self._say(f"starting the service in {self._settings.data_dir}")
-        with _ending_softly(self._stop), Server(self._settings) as server:
+        window_events = window_size(self._source.total)
+        with _ending_softly(self._stop), Server(self._settings, window_events) as server:
             self._say(f"it listens on {server.url}; its log is {server.log_file}")
-            self._stream(server)
+            self._stream(server, _WINDOWS_AHEAD * window_events)
         self._say("nothing is left running; the same command goes on from here")
 
     def _stop(self) -> None:
         self._stopped = True
 
-    def _stream(self, server: Server) -> None:
-        state = self._settings.data_dir / "demo"
-        feeder = Feeder(server.url, self._source, state, self._rate)
-        observer, guest = Observer(server.url), Guest(server.url, feeder)
+    def _stream(self, server: Server, most_ahead: int) -> None:
+        state, observer = self._settings.data_dir / "demo", Observer(server.url)
+
+        def must_wait() -> bool:
+            return self._pace.waits and (observer.latest.lag_events or 0) > most_ahead
+
+        feeder = Feeder(server.url, self._source, state, self._pace.rate, must_wait)
+        guest = Guest(server.url, feeder)
         stage = view.Stage(
             server.url, self._source.name, self._source.total, feeder, observer, guest
         )

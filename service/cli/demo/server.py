@@ -18,9 +18,8 @@ from service.settings import Settings
 _READY_S: Final = 90.0
 _STOP_S: Final = 45.0
 _VISIBLE: Final = {
-    "FRESHET_WINDOW__MAX_EVENTS": "1000",
     "FRESHET_WINDOW__MAX_AGE_S": "5",
-    "FRESHET_LEARNING__PROBE_SHARE": "0.05",
+    "FRESHET_LEARNING__PROBE_SHARE": "0.03",
     "FRESHET_SERVING__DRAIN_S": "0.2",
     "FRESHET_SERVING__POLL_S": "0.25",
 }
@@ -32,13 +31,15 @@ class Server:
 
     Args:
         settings: whose host, port and data directory are served.
+        window_events: size of a window, unless the environment sets it.
 
     Raises:
         SettingsError: it does not come up; the message carries the last lines of its log.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, window_events: int) -> None:
         self._settings = settings
+        self._window_events = window_events
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
         self.url = f"http://{settings.host}:{settings.port}"
@@ -49,7 +50,7 @@ class Server:
         self._log = self.log_file.open("wb")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "service", "serve"],
-            env=demo_environment(self._settings),
+            env=demo_environment(self._settings, self._window_events),
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
@@ -102,6 +103,7 @@ class Server:
             self._log.close()
 
 
-def demo_environment(settings: Settings) -> dict[str, str]:
+def demo_environment(settings: Settings, window_events: int) -> dict[str, str]:
     """The environment of the demo's service: the demo's own wishes give way to the user's."""
-    return {**_VISIBLE, **environment_of(settings)}
+    wishes = {**_VISIBLE, "FRESHET_WINDOW__MAX_EVENTS": str(window_events)}
+    return {**wishes, **environment_of(settings)}

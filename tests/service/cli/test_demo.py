@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
 
-from service.cli.demo import read_rate
 from service.cli.demo.observer import observed
+from service.cli.demo.run import Pace, read_pace, window_size
 from service.cli.demo.source import FileSource
 from service.cli.demo.synthetic import SyntheticSource
 from service.errors import FreshetError, SettingsError
@@ -59,7 +59,7 @@ def test_the_synthetic_stream_is_the_same_from_any_row_on() -> None:
 def test_the_synthetic_stream_has_an_order_that_popularity_cannot_know() -> None:
     rows = list(islice(SyntheticSource().rows(0), 20_000))
     following: dict[str, Counter[str]] = {}
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in pairwise(rows):
         if before.user_id == after.user_id:
             following.setdefault(before.item_id, Counter())[after.item_id] += 1
     pairs = [counts for counts in following.values() if counts.total() >= 20]
@@ -83,15 +83,42 @@ def test_the_synthetic_stream_drifts() -> None:
     assert late - early
 
 
-def test_rates_are_numbers_or_max() -> None:
-    assert read_rate("max") is None
-    assert read_rate("250") == 250.0
+def test_a_pace_is_a_number_or_a_word() -> None:
+    assert read_pace("max") == Pace(None, waits=False)
+    assert read_pace("250") == Pace(250.0, waits=False)
+    assert read_pace("auto").waits
     for wrong in ("0", "-1", "fast", "nan"):
         with pytest.raises(SettingsError, match="--rate"):
-            read_rate(wrong)
+            read_pace(wrong)
+
+
+def test_windows_are_small_enough_to_be_seen() -> None:
+    assert window_size(None) == window_size(10_000) == 1_000
+    assert window_size(450_000) == 3_000
+    assert window_size(10**9) == 5_000
 
 
 def test_an_observation_without_any_version_has_no_figures() -> None:
     rows = [{"version": 1, "status": "active", "metrics": {}, "gate": {}, "learned_until": None}]
     seen = observed(rows, {})
     assert (seen.version, seen.lessons, seen.lag_events) == (1, (), None)
+
+
+def test_an_observation_says_what_the_versions_say() -> None:
+    learned = {
+        "version": 2,
+        "status": "active",
+        "learned_until": "2026-01-31T12:00:00Z",
+        "metrics": {
+            "prequential": {"recall@20": 0.4, "n": 9, "popularity": {"recall@20": 0.1}},
+            "positions_per_s": 31_000.0,
+        },
+        "gate": {"verdict": "accepted", "old": {"recall@20": 0.5, "reference_recall@20": 0.6}},
+    }
+    first = {"version": 1, "status": "retired", "metrics": {}, "gate": {}, "learned_until": None}
+    seen = observed([learned, first], {"event_log": {"lag_events": 7}})
+    assert (seen.version, seen.lag_events, len(seen.lessons)) == (2, 7, 1)
+    said = seen.lessons[0]
+    assert (said.fresh, said.fresh_popularity) == (0.4, 0.1)
+    assert (said.old, said.old_before) == (0.5, 0.6)
+    assert (said.positions_per_s, said.verdict) == (31_000.0, "accepted")

@@ -1,0 +1,53 @@
+"""The README's lines of curl are run as they stand, and answer what it says they answer."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.running import ROOT, await_true, serving
+
+pytestmark = pytest.mark.processes
+
+CONSOLE = re.compile(r"```console\n\$ (curl [^\n]+)\n([^`]+)```")
+VOLATILE = {"position", "recommendation_id", "learned_until", "job_id", "score", "updated_at"}
+
+
+def shape(answer: Any) -> Any:
+    """An answer without what differs from run to run."""
+    if isinstance(answer, dict):
+        return {name: shape(part) for name, part in answer.items() if name not in VOLATILE}
+    if isinstance(answer, list):
+        return [shape(part) for part in answer]
+    return answer
+
+
+def run(command: str, url: str) -> Any:
+    said = subprocess.run(
+        command.replace("localhost:8000", url.removeprefix("http://")),
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30.0,
+    )
+    return json.loads(said.stdout)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl to run the lines with")
+def test_every_line_answers_what_the_readme_says(tmp_path: Path) -> None:
+    lines = CONSOLE.findall((ROOT / "README.md").read_text())
+    assert len(lines) == 5
+    defaults = {"FRESHET_WINDOW__MAX_EVENTS": "2000", "FRESHET_WINDOW__MAX_AGE_S": "30"}
+    with serving(tmp_path / "data", environment=defaults) as service:
+        for command, answer in lines:
+            assert shape(run(command, service.url)) == shape(json.loads(answer)), command
+            if "retrain" in command:
+                await_true("version 2", lambda: service.active() == 2)
+                await_true("it is served", lambda: service.get("/readyz")["model_version"] == 2)
