@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypedDict, cast
 
 from anyio import to_thread
@@ -23,6 +24,7 @@ from service.errors import SettingsError, Unavailable
 from service.logs import get_logger
 from service.serving.catalogue_feed import CatalogueFeed
 from service.serving.export import Export
+from service.serving.hints import follow_hints
 from service.serving.lists import ListsFeed
 from service.serving.ranker import Ranker
 from service.serving.recommender import Recommender
@@ -162,6 +164,7 @@ async def open_services(
         stack.push_async_callback(upkeep.close)
         stack.push_async_callback(to_thread.run_sync, watcher.close)
         await _keep_up(services, upkeep)
+        upkeep.always("hints", "log", partial(follow_hints, client, keys, watcher.poke))
         yield services
 
 

@@ -9,6 +9,8 @@ from service.errors import FreshetError
 from service.logs import get_logger
 from service.telemetry import Metrics
 
+_RESTART_S = 1.0
+
 log = get_logger("upkeep")
 
 
@@ -32,6 +34,10 @@ class Upkeep:
         """
         await self._once(name, store, work)
         self._tasks.append(asyncio.create_task(self._repeat(period_s, name, store, work)))
+
+    def always(self, name: str, store: str, work: Callable[[], Awaitable[object]]) -> None:
+        """Run `work`, which does not end by itself, and run it again when it fails."""
+        self._tasks.append(asyncio.create_task(self._repeat(_RESTART_S, name, store, work)))
 
     async def close(self) -> None:
         """End all work. Python 3.11 may lose a cancellation inside a timeout; the flag does not."""

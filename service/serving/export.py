@@ -11,6 +11,14 @@ from service.storage.event_log import EventLog
 _READ_EVENTS = 10_000
 
 
+def after(events: Sequence[Interaction], time_ms: int, event_id: str) -> Sequence[Interaction]:
+    """What follows an event in an export; if it has gone, what lies after its time."""
+    for place, event in enumerate(events):
+        if event.event_id == event_id:
+            return events[place + 1 :]
+    return [event for event in events if event.time_ms > time_ms]
+
+
 class Export:
     """Reads through the archive and the log; meant for a thread, not for the event loop."""
 
@@ -19,7 +27,7 @@ class Export:
         self._log = event_log
 
     def events(self, user_id: str, recent: Sequence[Interaction]) -> list[Interaction]:
-        """The user's events, each once, by time and, at the same time, by event id.
+        """The user's events, each once, by time and, at the same time, as they arrived.
 
         An api that runs apart from the learner may have no archive; then `recent`, the user's
         history in Redis, reaches further back than the log.
@@ -30,9 +38,8 @@ class Export:
         # the log before the archive: what the learner moves meanwhile is met twice, not never
         tail = list(self._tail(user_id))
         archived = (event.interaction for event in self._archive.events_of(user_id))
-        found = {event.event_id: event for event in recent}
-        found.update(_first_of_each(archived, tail))
-        return sorted(found.values(), key=lambda event: (event.time_ms, event.event_id))
+        found = _first_of_each(archived, tail, recent)
+        return sorted(found.values(), key=lambda event: event.time_ms)
 
     def _tail(self, user_id: str) -> Iterator[Interaction]:
         position = self._archive.end()

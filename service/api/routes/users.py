@@ -17,6 +17,7 @@ from service.api.schemas.fields import format_time
 from service.api.schemas.users import EventPage, UserOut, event_out
 from service.api.services import services_of
 from service.errors import NotBuilt
+from service.serving.export import after
 
 router = APIRouter(tags=["users"])
 
@@ -55,13 +56,12 @@ async def get_user_events(
 ) -> Response:
     """Export: every event of a user that the service holds, each once, by time."""
     services = services_of(request)
-    after = None if cursor is None else cursors.read(cursor, tuple[int, str])
+    last_sent = None if cursor is None else cursors.read(cursor, tuple[int, str])
     recent = await services.history.recent(user_id, services.settings.log.history_size)
     events = await to_thread.run_sync(services.export.events, user_id, recent)
-    if after is not None:
-        events = [event for event in events if (event.time_ms, event.event_id) > after]
-    page, last = events[:limit], None
-    if len(events) > limit:
+    rest = events if last_sent is None else after(events, *last_sent)
+    page, last = rest[:limit], None
+    if len(rest) > limit:
         last = cursors.make(page[-1].time_ms, page[-1].event_id)
     return answer({"events": [event_out(event) for event in page], "next_cursor": last})
 
