@@ -1,0 +1,204 @@
+"""Incremental jobs and full retrains, as the api asks for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from models.continual.window import Candidate, learn_window
+from service.domain.interactions import START
+from service.domain.versions import Job, JobMode, JobStatus, Origin, VersionStatus
+from service.learner.learner import Learner
+from tests.service.learner.world import World, clicks, differences, post, settle
+
+
+def ask(world: World, mode: JobMode = JobMode.INCREMENTAL) -> Job:
+    job, _ = world.stores.jobs.ask(mode, "a test", world.stores.log.last())
+    return job
+
+
+def work_until(learner: Learner, test: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    until_s = time.monotonic() + timeout_s
+    while not test():
+        if time.monotonic() > until_s:
+            raise TimeoutError("not in time")
+        if not learner.turn():
+            time.sleep(0.02)
+
+
+def ended(world: World, job: Job) -> Callable[[], bool]:
+    return lambda: world.stores.jobs.get(job.job_id).ended_ms is not None
+
+
+def test_a_job_covers_every_event_before_it(world: World) -> None:
+    post(world.settings, clicks(230))
+    job = ask(world)
+    post(world.settings, clicks(10, seed=1))
+    settle(world.learner())
+    done = world.stores.jobs.get(job.job_id)
+    assert done.status is JobStatus.SUCCEEDED
+    assert done.events == 230
+    assert done.progress == 1.0
+    assert done.model_version == world.stores.registry.head().active == 4
+    assert world.stores.registry.head().position == job.until
+    assert done.metrics["gate"]["verdict"] in ("accepted", "insufficient_evidence")
+    assert done.metrics["positions_per_s"] > 0
+
+
+def test_a_job_with_nothing_to_do_succeeds_with_the_current_version(world: World) -> None:
+    job = ask(world)
+    settle(world.learner())
+    done = world.stores.jobs.get(job.job_id)
+    assert (done.status, done.events, done.model_version) == (JobStatus.SUCCEEDED, 0, 1)
+
+
+def test_a_job_over_a_corrupt_entry_alone_ends(world: World) -> None:
+    world.stores.client.xadd(world.stores.keys.log, {b"v": b"9"})
+    job = ask(world)
+    settle(world.learner())
+    assert world.stores.jobs.get(job.job_id).status is JobStatus.SUCCEEDED
+
+
+def test_a_job_whose_window_is_refused_is_rejected_and_says_which(world: World) -> None:
+    def poisoned(*args: Any, **named: Any) -> Candidate:
+        candidate = learn_window(*args, **named)
+        candidate.state.net.snapshot()["items"].fill_(torch.nan)
+        return candidate
+
+    post(world.settings, clicks(100))
+    job = ask(world)
+    settle(world.learner(learn=poisoned))
+    done = world.stores.jobs.get(job.job_id)
+    assert done.status is JobStatus.REJECTED
+    (refused,) = done.metrics["refused"]
+    assert refused["window"]["window_id"] == world.stores.registry.quarantined()[0].window_id
+    assert "finite" in str(done.error)
+
+
+def test_a_job_is_cancelled_between_windows(world: World) -> None:
+    post(world.settings, clicks(300))
+    job = ask(world)
+    learner = world.learner()
+    assert learner.turn()
+    world.stores.jobs.cancel(job.job_id)
+    settle(learner)
+    done = world.stores.jobs.get(job.job_id)
+    assert (done.status, done.events) == (JobStatus.CANCELLED, 100)
+
+
+def test_a_job_left_by_a_dead_learner_goes_on(world: World) -> None:
+    post(world.settings, clicks(300))
+    job = ask(world)
+    world.learner().turn()
+    assert world.stores.jobs.get(job.job_id).status is JobStatus.RUNNING
+    settle(world.learner())
+    done = world.stores.jobs.get(job.job_id)
+    assert (done.status, done.events) == (JobStatus.SUCCEEDED, 300)
+
+
+def test_a_full_retrain_takes_the_tip_while_windows_go_on(world: World) -> None:
+    registry = world.stores.registry
+    post(world.settings, clicks(300))
+    learner = world.learner()
+    settle(learner)
+    job = ask(world, JobMode.FULL)
+    learner.turn()
+    assert world.stores.jobs.get(job.job_id).status is JobStatus.RUNNING
+    post(world.settings, clicks(200, seed=1))
+    assert learner.turn()  # a window is learned beside it
+    assert registry.head().tip == 5
+    work_until(learner, ended(world, job))
+    done = world.stores.jobs.get(job.job_id)
+    assert done.status is JobStatus.SUCCEEDED, done
+    record = registry.version(done.model_version or 0)
+    assert record.origin is Origin.FULL
+    assert record.parent == record.version - 1
+    assert registry.head().tip == record.version
+    assert done.metrics["gate"]["verdict"] in ("accepted", "insufficient_evidence")
+    full, before = world.state(record.version), world.state(record.version - 1)
+    memory = [name for name in differences(full.export(), before.export()) if "memory" in name]
+    assert memory == []
+    assert "serving/items" in differences(full.export(), before.export())
+    assert record.metrics["caught_up_windows"] >= 1
+    post(world.settings, clicks(100, seed=2))
+    settle(learner)
+    assert registry.version(registry.head().tip).origin is Origin.INCREMENTAL
+
+
+def test_a_full_retrain_first_learns_what_was_posted_before_it(world: World) -> None:
+    post(world.settings, clicks(130))
+    job = ask(world, JobMode.FULL)
+    learner = world.learner()
+    work_until(learner, ended(world, job))
+    done = world.stores.jobs.get(job.job_id)
+    assert (done.status, done.events) == (JobStatus.SUCCEEDED, 130)
+    assert world.stores.registry.head().position == job.until
+
+
+def test_a_full_retrain_of_nothing_succeeds(world: World) -> None:
+    job = ask(world, JobMode.FULL)
+    work_until(world.learner(), ended(world, job))
+    done = world.stores.jobs.get(job.job_id)
+    assert done.status is JobStatus.SUCCEEDED, done
+    assert done.metrics
+    assert world.stores.registry.head().position == START
+
+
+def test_a_full_retrain_can_be_cancelled(world: World) -> None:
+    post(world.settings, clicks(200))
+    learner = world.learner()
+    settle(learner)
+    job = ask(world, JobMode.FULL)
+    learner.turn()
+    world.stores.jobs.cancel(job.job_id)
+    work_until(learner, ended(world, job))
+    assert world.stores.jobs.get(job.job_id).status is JobStatus.CANCELLED
+    assert world.stores.registry.head().tip == 3
+
+
+def test_a_rollback_ends_a_full_retrain(world: World) -> None:
+    post(world.settings, clicks(300))
+    learner = world.learner()
+    settle(learner)
+    job = ask(world, JobMode.FULL)
+    learner.turn()
+    world.stores.registry.activate(2)
+    work_until(learner, ended(world, job))
+    done = world.stores.jobs.get(job.job_id)
+    assert done.status is JobStatus.FAILED
+    assert "rollback" in str(done.error)
+
+
+def test_a_full_retrain_left_by_a_dead_learner_fails_honestly(world: World) -> None:
+    post(world.settings, clicks(100))
+    learner = world.learner()
+    settle(learner)
+    job = ask(world, JobMode.FULL)
+    learner.turn()
+    learner.close()
+    settle(world.learner())
+    assert world.stores.jobs.get(job.job_id).status is JobStatus.FAILED
+
+
+def test_another_dimension_serves_on_and_retrains_once(world: World) -> None:
+    registry = world.stores.registry
+    post(world.settings, clicks(200))
+    settle(world.learner())
+    learning = replace(world.settings.learning, embedding_dim=12)
+    world.settings = world.settings.model_copy(update={"learning": learning})
+    post(world.settings, clicks(100, seed=1))
+    learner = world.learner()
+    learner.turn()
+    assert world.status.fields["state"] == "halted"
+    assert registry.head().active == 3
+    work_until(learner, lambda: registry.head().tip == 5)
+    assert registry.version(4).origin is Origin.FULL
+    assert registry.version(4).status is not VersionStatus.REJECTED
+    assert world.state(5).config.embedding_dim == 12
+    assert registry.version(5).metrics["positive"] == 100
+    jobs, _ = world.stores.jobs.list(10)
+    assert [job.mode for job in jobs] == [JobMode.FULL]
