@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 import torch
 
-from service.domain.interactions import Position
+from service.domain.interactions import START, Position
 from service.domain.versions import (
     FIRST_VERSION,
     Head,
@@ -127,6 +127,11 @@ class Retrain:
         try:
             job = self._stores.jobs.start(queued.job_id)
         except Conflict:  # cancelled at this very moment
+            return
+        if head.position == START:
+            reason = {"reason": "nothing has been learned yet"}
+            done = JobStatus.SUCCEEDED
+            self._stores.jobs.end(job.job_id, done, metrics=reason, model_version=head.active)
             return
         seed = window_seed(self._settings.learning.seed, head.position, head.tip, "full")
         child = Child(self._request(head, seed), self._settings.learner.full_nice)

@@ -1,0 +1,155 @@
+"""The learner as a process: signals, and stores that go away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from models.continual.window import Candidate, learn_window
+from service.learner.learner import Learner
+from service.learner.learning import Abandoned
+from service.learner.process import follow
+from service.settings import Settings
+from tests.conftest import ValkeyServer, start_valkey
+from tests.service.learner.world import World, clicks, opened, post, settle, small_settings
+
+_RUN = """
+import sys
+from service.learner.process import run
+from service.settings import Settings
+run(Settings.model_validate_json(sys.argv[1]))
+"""
+
+
+def await_true(test: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    until_s = time.monotonic() + timeout_s
+    while not test():
+        if time.monotonic() > until_s:
+            raise TimeoutError("not in time")
+        time.sleep(0.02)
+
+
+@contextmanager
+def following(world: World) -> Iterator[None]:
+    """The process's loop in a thread."""
+    world.status.start()
+    thread = threading.Thread(
+        target=follow, args=(world.learner, world.status, world.stop, world.settings)
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        world.stop.set()
+        thread.join(30)
+        world.status.stop()
+        assert not thread.is_alive()
+
+
+@pytest.mark.processes
+def test_sigterm_ends_it_within_seconds(world: World) -> None:
+    post(world.settings, clicks(100))
+    process = subprocess.Popen([sys.executable, "-c", _RUN, world.settings.model_dump_json()])
+    try:
+        await_true(lambda: world.stores.registry.head().tip == 2)
+        began_s = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+        assert time.monotonic() - began_s < 10
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_window_in_training_is_abandoned_and_done_again(world: World) -> None:
+    post(world.settings, clicks(100))
+
+    def stopped(*args: Any, **named: Any) -> Candidate:
+        world.stop.set()
+        return learn_window(*args, **named)
+
+    with pytest.raises(Abandoned):
+        settle(world.learner(learn=stopped))
+    registry = world.stores.registry
+    window = registry.window_in_work(1)
+    assert window is not None
+    assert registry.head().tip == 1
+    world.stop.clear()
+    settle(world.learner())
+    assert registry.version(2).window_id == window.window_id
+
+
+@pytest.mark.processes
+def test_it_waits_for_a_redis_that_went_away(
+    tmp_path: Path, own_valkey: ValkeyServer, sqlite_url: str
+) -> None:
+    settings = small_settings(tmp_path / "data", own_valkey.url, sqlite_url, "away")
+    with opened(settings) as world, following(world):
+        post(settings, clicks(100))
+        registry = world.stores.registry
+        await_true(lambda: registry.head().tip == 2)
+        own_valkey.stop()
+        await_true(lambda: bool(world.status.fields["state"] == "down"))
+        options = ("--appendonly", "yes", "--appendfsync", "always")
+        again = start_valkey(own_valkey.directory, *options, port=own_valkey.port)
+        try:
+            post(settings, clicks(100, seed=1))
+            await_true(lambda: registry.head().tip == 3)
+            world.stop.set()
+        finally:
+            again.stop()
+
+
+def test_it_waits_for_a_database_that_is_not_there(settings: Settings, tmp_path: Path) -> None:
+    path = Path(str(settings.database_url).removeprefix("sqlite:///"))
+    away = path.rename(path.with_suffix(".away"))
+    path.mkdir()  # a directory where the database should be: it cannot be opened
+    with opened(settings) as world, following(world):
+        await_true(lambda: bool(world.status.fields["state"] == "down"))
+        path.rmdir()
+        away.rename(path)
+        post(settings, clicks(100))
+        await_true(lambda: world.stores.registry.head().tip == 2)
+
+
+def test_its_document_is_there_while_it_lives_and_gone_after(world: World) -> None:
+    post(world.settings, clicks(130))
+    learner = world.learner()
+    settle(learner)
+    world.status.beat()
+    found = world.stores.client.get(world.stores.keys.learner)
+    assert found is not None
+    said = msgspec.json.decode(found)
+    assert said["state"] == "waiting"
+    assert said["pid"] == os.getpid()
+    assert said["version"] == 2
+    assert said["lag_events"] == 30
+    assert said["next_update_ms"] > 0
+    assert said["dedupe_ids"] == 100
+    assert said["buffer"] > 0
+    assert said["last_update"]["accepted"]
+    assert said["last_update"]["positions_per_s"] > 0
+    assert 0 < int(world.stores.client.pttl(world.stores.keys.learner)) <= 10_000
+
+
+def test_the_learner_needs_nothing_of_a_learner_before_it(world: World) -> None:
+    """Everything in memory can be read again: a new one after each turn ends the same."""
+    post(world.settings, clicks(300))
+
+    def fresh() -> Learner:
+        return world.learner()
+
+    while fresh().turn():
+        pass
+    assert world.stores.registry.head().tip == 4
