@@ -44,6 +44,8 @@ class LearningConfig:
     """Passes over the new samples in an incremental update."""
     full_epochs: int = 8
     """Passes over the archive in a full retrain."""
+    lookahead: float = 0.2
+    """Share of targets replaced by a later item of the same sample: tastes beside next steps."""
     min_steps: int = 40
     """An update takes at least so many steps while it has any sample: small windows count too."""
     num_negatives: int = 1024
@@ -114,7 +116,7 @@ class LearningConfig:
             _at_least(name, getattr(self, name), 0.0)
         for name in ("learning_rate", "temperature"):
             _between(name, getattr(self, name), 0.0, 1e3, open_below=True)
-        for name in ("dropout", "probe_share", "holdout_share", "decay"):
+        for name in ("dropout", "lookahead", "probe_share", "holdout_share", "decay"):
             _between(name, getattr(self, name), 0.0, 1.0)
         _between("gate_confidence", self.gate_confidence, 0.5, 0.9999)
 

@@ -154,6 +154,28 @@ class SequenceBatch:
     def num_targets(self) -> int:
         return int((self.targets >= 0).sum())
 
+    def looking_ahead(self, share: float, generator: np.random.Generator) -> SequenceBatch:
+        """The same with a share of targets replaced, each by itself or a later one of its line.
+
+        Which later one is chosen uniformly. A sequence that repeats itself to the letter teaches
+        its next item and nothing else; the items further on teach what goes together.
+        """
+        if share <= 0.0:
+            return self
+        targets = self.targets.cpu().numpy()
+        steps = np.arange(targets.shape[1])
+        last = np.where(targets >= 0, steps, 0).max(axis=1, keepdims=True)
+        room = np.where(targets >= 0, last - steps, 0) + 1
+        jump = (generator.random(targets.shape) * room).astype(np.int64)
+        jump *= generator.random(targets.shape) < share
+        later = np.take_along_axis(targets, steps + jump, axis=1)
+        return SequenceBatch(
+            self.user_idx,
+            self.inputs,
+            torch.from_numpy(later).to(self.targets.device),
+            self.weights,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class SampleSet:

@@ -77,11 +77,14 @@ class Session:
         return pulls
 
     def train(self, batch: SequenceBatch) -> Tensor:
-        """One step on one batch; its loss, a scalar."""
+        """One step on one batch; its loss, a scalar. No target that is known, no step."""
+        batch = batch.looking_ahead(self.config.lookahead, self.random)
         net, users = self.net, batch.user_idx
         if not net.encoder.has_users:
             users = torch.full_like(users, -1)
         wanted = batch.targets >= 0
+        if not bool(wanted.any()):
+            return torch.zeros(())
         drawn = self.sampler.draw(self.random, self.device)
         touched = touched_rows(batch.inputs, batch.targets[wanted], drawn.rows)
         touched_users = touched_rows(users)
