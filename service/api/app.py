@@ -38,7 +38,7 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     for routes in (operations, events, recommendations, lists, items, users, admin):
-        app.include_router(routes.router)
+        app.router.routes.extend(routes.router.routes)  # flat: documents and tests walk them
     problems.install(app)
     openapi.install(app, settings)
     app.add_middleware(Envelope, metrics=metrics, drain=drain)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx
 import uvicorn
@@ -30,7 +30,7 @@ def running(app: FastAPI) -> Iterator[httpx.Client]:
         app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=2
     )
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
+    thread = threading.Thread(target=_run, args=(server,), daemon=True)
     thread.start()
     while not server.started:
         if not thread.is_alive():
@@ -43,6 +43,11 @@ def running(app: FastAPI) -> Iterator[httpx.Client]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+def _run(server: uvicorn.Server) -> None:
+    with suppress(SystemExit):  # how uvicorn says that the application did not start
+        server.run()
 
 
 @contextmanager
