@@ -22,12 +22,11 @@ TINY: Final = {
     "FRESHET_WINDOW__MAX_AGE_S": "1.5",
     "FRESHET_SERVING__DRAIN_S": "0.3",
     "FRESHET_SERVING__POLL_S": "0.1",
-    "FRESHET_LEARNING__EMBEDDING_DIM": "16",
     "FRESHET_LEARNER__THREADS": "1",
     "FRESHET_LOG_FORMAT": "json",
     "OMP_NUM_THREADS": "1",
 }
-"""Windows and a model so small that versions come within seconds."""
+"""Windows so small that versions come within seconds."""
 
 
 def free_port() -> int:

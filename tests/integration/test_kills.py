@@ -59,37 +59,36 @@ def test_each_part_comes_back_and_nothing_is_lost(tmp_path: Path) -> None:
         assert status["learner"]["state"] in ("waiting", "learning")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_leaves_no_process_and_a_later_start_goes_on(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_a_signal_leaves_no_process_and_a_later_start_goes_on(tmp_path: Path) -> None:
     with serving(tmp_path / "data") as service:
         post_through(service, two_tastes("kept", users=10))
-        parts = service.parts()
-        assert set(parts) == {"api", "learner", "redis"}
-        assert service.stop(number) == 0
-        assert not [name for name, pid in parts.items() if is_alive(pid)]
+        end(service, signal.SIGINT)
     with serving(tmp_path / "data") as service:
         assert len(service.get("/v1/users/kept-A0/events")["events"]) == 12
         await_true("what was not learned is learned", service.learned_all)
+        end(service, signal.SIGTERM)
+
+
+def end(service: Running, number: signal.Signals) -> None:
+    """End the service and see that its parts are gone with it."""
+    parts = service.parts()
+    assert set(parts) == {"api", "learner", "redis"}
+    assert service.stop(number) == 0
+    assert not [name for name, pid in parts.items() if is_alive(pid)]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
-def test_a_supervisor_that_is_killed_leaves_no_orphan(tmp_path: Path) -> None:
-    with serving(tmp_path / "data") as service:
-        parts = service.parts()
-        os.kill(service.process.pid, signal.SIGKILL)
-        service.process.wait()
-        await_true("no orphan", lambda: not any(map(is_alive, parts.values())), 20.0)
-
-
-def test_a_directory_is_served_once_and_a_port_too(tmp_path: Path) -> None:
+def test_one_directory_one_port_and_no_orphan(tmp_path: Path) -> None:
     with serving(tmp_path / "data") as service:
         port = service.url.rsplit(":", 1)[1]
         same_directory = refused(tmp_path / "data", free_port())
         assert "is served already" in same_directory
         assert str(service.process.pid) in same_directory
         assert "--port" in refused(tmp_path / "other", int(port))
+        parts = service.parts()
+        os.kill(service.process.pid, signal.SIGKILL)
+        service.process.wait()
+        await_true("no orphan", lambda: not any(map(is_alive, parts.values())), 20.0)
 
 
 def refused(data_dir: Path, port: int) -> str:

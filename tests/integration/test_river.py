@@ -11,26 +11,23 @@ pytestmark = pytest.mark.processes
 
 def test_the_tastes_are_learned_and_served(service: Running, taste: str) -> None:
     def learned() -> bool:
-        events = two_tastes(taste, clicks=3)
-        service.post("/v1/events", {"events": events})
+        service.post("/v1/events", {"events": two_tastes(taste, clicks=3)})
         await_true("all is learned", service.learned_all)
-        return service.active() >= 4
+        return service.active() > 1 and share_of_own_side(service, taste) >= 0.9
 
-    await_true("versions come", learned)
-    assert hits(service, taste) >= 0.8
+    await_true("nearly all that the model recommends is of the user's side", learned)
 
 
-def hits(service: Running, taste: str) -> float:
-    """The share of model-ranked items that are of the user's own side."""
+def share_of_own_side(service: Running, taste: str) -> float:
+    """Among the items that the model ranked; 0 while it ranks fewer than most of them."""
     found: list[bool] = []
     for user in range(40):
         side = "AB"[user % 2]
         body = service.get(f"/v1/users/{taste}-{side}{user}/recommendations", limit=5)
         assert body["source"] == "personalized"
-        assert len(body["items"]) == 5
-        ours = [one["item_id"] for one in body["items"] if one["item_id"].startswith(taste)]
-        found += [item.startswith(f"{taste}-{side}-") for item in ours]
-    return sum(found) / len(found)
+        ranked = [one["item_id"] for one in body["items"] if one["source"] == "model"]
+        found += [item.startswith(f"{taste}-{side}-") for item in ranked]
+    return sum(found) / len(found) if len(found) > 100 else 0.0
 
 
 def test_the_next_request_sees_the_event(service: Running, taste: str) -> None:
