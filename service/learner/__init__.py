@@ -2,15 +2,17 @@
 
 A window's life, a file for each step, in this order:
 
-    recover     take the epoch; is this our log?; what did the last learner leave in work?
-    watch       how much of the log is unlearned, and is it time to cut?
-    archiving   the entries to Parquet, repeats flagged
-    drawing     the seed, and old samples from the replay buffer, to a file
-                — from here on the window is a fact: its row holds bounds, seed and draw —
-    learning    score the active model on it, learn it, judge the candidate
-    committing  checkpoint files, then one transaction: publish or refuse
-    aftermath   admit to the buffer, trim the log, hint to the replicas, prune
+    fence, recover   take the epoch; is this our log?
+    watch            how much of the log is unlearned (`unlearned`), and is it time to cut?
+    opening          the entries to Parquet (`archiving`), repeats flagged (`repeats`); the seed and
+                     a draw from the replay buffer (`drawing`)
+                     — from here on the window is a fact: its row holds bounds, seed and draw —
+    learning         score the active model on it, learn it, judge the candidate (`champion`)
+    committing       checkpoint files, then one transaction: publish or refuse
+    aftermath        admit to the buffer, trim the log, hint to the replicas, prune
 
-`learner` holds them together, `process` runs it, `incremental` and `retrain` are the jobs,
-`full` is the child process of a full retrain, `status` is what it tells the others.
+`learner` holds them together and `process` runs it; `steps` names the places where a fault test may
+interrupt. `incremental` and `retrain` are the jobs; a full retrain trains in a child process
+(`child`, `full`) and is brought up to date by `catchup`. `status` and `bulletin` are what the
+learner tells the others, `rebase` is what an operator does when the log is another one.
 """

@@ -12,12 +12,12 @@ from typing import Any
 
 from service.domain.interactions import Position
 from service.domain.versions import FIRST_VERSION, Head, VersionRecord
+from service.errors import CorruptEntry
 from service.learner.champion import champion
 from service.learner.committing import Committed
 from service.learner.names import admitted_name, draw_name
 from service.learner.steps import ADMITTED, NOTIFIED, PRUNED, TRIMMED, Reached
 from service.learner.stores import Stores
-from service.storage.clock import now_ms
 from service.storage.presence import LearnerPresence
 
 NameOf = Callable[[Position, int], str]
@@ -48,7 +48,7 @@ class Aftermath:
         if done.accepted:
             self._admit(self._stores.registry.version(head.tip))
         self._reached(ADMITTED)
-        self._stores.log.trim(head.position)
+        self._stores.log.trim(min(head.position, self._stores.archive.end()))
         self._reached(TRIMMED)
         self._presence.hint(head.generation)
         self._reached(NOTIFIED)
@@ -70,7 +70,10 @@ class Aftermath:
             if version is None or version == FIRST_VERSION:
                 break
             record = registry.version(version)
-            self._admit(record)
+            try:
+                self._admit(record)
+            except CorruptEntry:  # dropped long ago; it was admitted then
+                break
             version = record.parent
 
     def _admit(self, record: VersionRecord) -> None:
@@ -87,7 +90,7 @@ class Aftermath:
         records = self._stores.registry.versions(_LOOKED_AT)
         activated = [record for record in records if record.activated_ms is not None]
         activated.sort(key=lambda record: (record.activated_ms or 0, record.version), reverse=True)
-        named = {head.active, head.tip, champion(self._stores.registry, head, now_ms())}
+        named = {head.active, head.tip, champion(self._stores, head)}
         keep = {record.version for record in activated[: self._keep_versions]} | named
         self._stores.checkpoints.prune(
             [(record.version, record.digest) for record in records if record.version in keep]

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from service.domain.versions import FIRST_VERSION, Head, VersionStatus
 from service.errors import NotFound
-from service.storage.registry import Registry
+from service.learner.stores import Stores
+from service.storage.clock import now_ms
 
 DAY_MS = 24 * 3_600 * 1_000
 
 
-def champion(registry: Registry, head: Head, now_ms: int) -> int | None:
+def champion(stores: Stores, head: Head) -> int | None:
     """The version to hold a candidate against; None when that is the active one anyway."""
+    registry = stores.registry
     named = registry.version(head.tip).gate.get("champion")
     if named is None or named in (head.active, FIRST_VERSION):
         return None
@@ -23,6 +25,8 @@ def champion(registry: Registry, head: Head, now_ms: int) -> int | None:
         record = registry.version(named)
     except NotFound:
         return None
-    if record.status == VersionStatus.REJECTED or record.created_ms < now_ms - DAY_MS:
+    if record.status == VersionStatus.REJECTED or record.created_ms < now_ms() - DAY_MS:
+        return None
+    if not stores.checkpoints.exists(record.version, record.digest):  # of before a rollback
         return None
     return int(named)

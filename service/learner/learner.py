@@ -20,7 +20,7 @@ from service.learner.bulletin import Bulletin
 from service.learner.catchup import CatchUp
 from service.learner.champion import champion
 from service.learner.child import Run
-from service.learner.committing import Committed, Committing
+from service.learner.committing import Committed, Committing, Work
 from service.learner.device import device_of
 from service.learner.fence import Fence
 from service.learner.incremental import Incremental
@@ -36,7 +36,6 @@ from service.learner.stores import Stores
 from service.learner.unlearned import Unlearned
 from service.learner.watch import Watch
 from service.settings import Settings
-from service.storage.clock import now_ms
 
 log = structlog.get_logger()
 
@@ -155,31 +154,29 @@ class Learner:
 
     def _learn(self, head: Head, window: WindowRecord) -> None:
         self._status.turn(State.LEARNING)
-        best = champion(self._stores.registry, head, now_ms())
+        best = champion(self._stores, head)
         material = self._opening.material(window)
         lesson = self._learning.lesson(head, window, material, best, self._go_on)
-        done = self._commit(head, window, lesson, Origin.INCREMENTAL)
+        done = self._commit(Work(head, window, Origin.INCREMENTAL), lesson)
         self._incremental.learned(window.events, lesson, done)
         self._status.learned(lesson, done)
         self._bulletin.waiting(done.head, self._incremental.job_id)
 
     def _finish_full(self, head: Head, run: Run) -> bool:
         self._status.turn(State.LEARNING, "a full retrain is brought up to date")
-        best = champion(self._stores.registry, head, now_ms())
+        best = champion(self._stores, head)
         lesson = self._catch_up.lesson(run, head, best, self._go_on)
-        done = self._commit(head, None, lesson, Origin.FULL)
+        done = self._commit(Work(head, None, Origin.FULL), lesson)
         self._retrain.done(lesson, done.version)
         self._status.learned(lesson, done)
         return True
 
-    def _commit(
-        self, head: Head, window: WindowRecord | None, lesson: Lesson, origin: Origin
-    ) -> Committed:
-        done = self._committing.commit(head, window, lesson, origin)
+    def _commit(self, work: Work, lesson: Lesson) -> Committed:
+        done = self._committing.commit(work, lesson)
         if lesson.accepted and lesson.state is not None:
             self._states.hold(done.version, lesson.state)
             self._generation = done.head.generation
-        best = champion(self._stores.registry, done.head, now_ms())
+        best = champion(self._stores, done.head)
         self._states.let_go(but={done.head.tip, done.head.active, best or 0})
         self._aftermath.follow(done, keep_files=self._retrain.is_running)
         return done

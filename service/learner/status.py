@@ -18,6 +18,7 @@ whether a learner that was fenced may take over.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import uuid
@@ -64,6 +65,8 @@ class Status:
         self._life_s = life_ms / 1_000
         self._fields: dict[str, Any] = {
             "state": State.STARTING,
+            "pid": os.getpid(),
+            "since_ms": now_ms(),
             "updates": 0,
             "refused": 0,
             "repeats": 0,

@@ -15,6 +15,7 @@ import redis
 from models.continual.window import Candidate, learn_window
 from service.domain.interactions import Position
 from service.domain.versions import JobMode, JobStatus, VersionStatus, WindowStatus
+from service.learner import aftermath
 from service.learner.rebase import rebase
 from service.storage.keys import Keys
 from tests.faults.crashing import start
@@ -93,6 +94,23 @@ def test_a_rollback_during_training_fences_the_commit(world: World) -> None:
     assert statuses == [WindowStatus.LEARNED, WindowStatus.QUARANTINED, WindowStatus.LEARNED]
     learned = {w.window_id for w in registry.windows(statuses=[WindowStatus.LEARNED])}
     assert world.stores.buffer.windows() == learned
+
+
+def test_a_rollback_to_where_files_are_gone_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Draws and samples of old versions are dropped; nothing needs them after a rollback."""
+    monkeypatch.setattr(aftermath, "_FILES_KEPT", 1)
+    registry = world.stores.registry
+    post(world.settings, clicks(500))
+    learner = world.learner()
+    settle(learner)
+    draws = [path.name for path in (world.stores.archive_dir / "draws").iterdir()]
+    assert len(draws) == 2
+    registry.activate(3)
+    post(world.settings, clicks(100, seed=1))
+    settle(learner)
+    assert registry.version(registry.head().tip).parent == 3
 
 
 def test_learning_again_after_a_rollback_reads_the_archive(world: World) -> None:

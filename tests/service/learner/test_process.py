@@ -123,7 +123,7 @@ def test_it_waits_for_a_database_that_is_not_there(settings: Settings, tmp_path:
         await_true(lambda: world.stores.registry.head().tip == 2)
 
 
-def test_its_document_is_there_while_it_lives_and_gone_after(world: World) -> None:
+def test_its_document_says_where_it_stands_for_a_while(world: World) -> None:
     post(world.settings, clicks(130))
     learner = world.learner()
     settle(learner)
