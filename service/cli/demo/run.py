@@ -97,6 +97,7 @@ class Demo:
         Raises:
             SettingsError: the service does not come up, or refuses what the source holds.
         """
+        self._say(f"streaming {self._source.name}")
         self._say(f"starting the service in {self._settings.data_dir}")
         window_events = window_size(self._source.total)
         with _ending_softly(self._stop), Server(self._settings, window_events) as server:
