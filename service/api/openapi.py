@@ -56,6 +56,8 @@ _PROBLEM = {
     },
 }
 
+_BATCHES = {"events", "items", "requests"}
+
 
 def _version() -> str:
     try:
@@ -113,7 +115,7 @@ def document(app: FastAPI, settings: Settings) -> dict[str, Any]:
         schemas.pop(name, None)
     schemas["Problem"] = _PROBLEM
     _hoist(made["paths"], schemas)
-    _limit(schemas, settings)
+    _limit(made["paths"], settings.limits.max_batch)
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     for route in _routes(app):
         for method in route.methods or ():
@@ -155,8 +157,14 @@ def _hoist(node: Any, schemas: dict[str, Any]) -> None:
             _hoist(part, schemas)
 
 
-def _limit(schemas: dict[str, Any], settings: Settings) -> None:
-    """Write the limits that are settings into the shapes."""
+def _limit(paths: dict[str, Any], max_batch: int) -> None:
+    """Write into the bodies how many members a batch may have, which is a setting."""
+    for operations in paths.values():
+        for operation in operations.values():
+            content = operation.get("requestBody", {}).get("content", {})
+            properties = content.get("application/json", {}).get("schema", {}).get("properties", {})
+            for name in _BATCHES & properties.keys():
+                properties[name]["maxItems"] = max_batch
 
 
 def _once(make: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -46,7 +46,7 @@ def test_scopes_are_those_of_the_contract(settings: Settings) -> None:
         (method, route.path): scope_of(route)
         for route in create_app(settings).routes
         if isinstance(route, APIRoute)
-        for method in route.methods
+        for method in route.methods or ()
     }
     assert asked["POST", "/v1/events"] == "recommend"
     assert asked["GET", "/v1/items/{item_id}"] == "recommend"
@@ -60,7 +60,7 @@ def test_keys_open_what_their_scopes_name(settings: Settings, stores: Engine) ->
     narrow, wide = keys.create("narrow", ["recommend"]), keys.create("wide", list(SCOPES))
     with replica(settings) as api:
         for headers in ({}, bearer("nonsense"), {"authorization": f"Basic {wide}"}, bearer("é")):
-            encoded = {name: value.encode() for name, value in headers.items()}
+            encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
             refused = api.get("/v1/users/u/recommendations", headers=encoded)
             assert refused.status_code == 401
             assert refused.headers["www-authenticate"] == "Bearer"
@@ -78,7 +78,9 @@ def test_keys_open_what_their_scopes_name(settings: Settings, stores: Engine) ->
 
 
 def test_a_replica_holds_the_keys_when_the_database_goes() -> None:
-    answers = iter([{digest("token"): ("name", ("recommend",))}])
+    answers: Iterator[dict[str, tuple[str, tuple[str, ...]]]] = iter(
+        [{digest("token"): ("name", ("recommend",))}]
+    )
 
     def read() -> dict[str, tuple[str, tuple[str, ...]]]:
         try:
@@ -204,5 +206,5 @@ def test_request_ids_are_echoed_or_made_on_every_answer(shared_api: httpx.Client
         made = {shared_api.get(path).headers["x-request-id"] for _ in range(3)}
         assert len(made) == 3
     for bad in ("x" * 200, "a b", "é"):
-        answer = shared_api.get("/healthz", headers={"x-request-id": bad.encode()})
+        answer = shared_api.get("/healthz", headers=[(b"x-request-id", bad.encode())])
         assert answer.headers["x-request-id"] != bad

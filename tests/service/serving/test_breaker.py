@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from service.serving import breaker as module
 from service.serving.breaker import Breaker
 
 
 def test_a_broken_store_is_tried_once_per_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    monkeypatch.setattr("service.serving.breaker.time.monotonic", lambda: now)
     breaker = Breaker(1.0)
     assert breaker.allows()
     breaker.failed()
