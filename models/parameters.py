@@ -46,16 +46,16 @@ def mix64(values: np.ndarray[Any, np.dtype[np.uint64]]) -> np.ndarray[Any, np.dt
         return z ^ (z >> np.uint64(31))
 
 
-def initial_rows(seed: int, first: int, last: int, dim: int) -> Tensor:
+def initial_rows(seed: int, first: int, last: int, dim: int, norm: float = 1.0) -> Tensor:
     """Rows first … last−1 of a table as they are before anything is learned, [last−first, dim].
 
-    Uniform with variance 1/dim, so that a row's norm is about 1. Each number is a function of
+    Uniform around 0, a row's norm about `norm`. Each number is a function of
     (seed, row, column) alone: growing row by row or at once gives the same table.
     """
     cells = np.arange(first * dim, last * dim, dtype=np.uint64)
     seeded = mix64(np.asarray([seed & 0xFFFF_FFFF_FFFF_FFFF], dtype=np.uint64))
     unit = (mix64(cells ^ seeded) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    rows = ((2.0 * unit - 1.0) * math.sqrt(3.0 / dim)).astype(np.float32)
+    rows = ((2.0 * unit - 1.0) * (norm * math.sqrt(3.0 / dim))).astype(np.float32)
     return torch.from_numpy(rows.reshape(last - first, dim))
 
 

@@ -7,6 +7,10 @@ from torch import Tensor
 
 from models.parameters import initial_rows
 
+_NORM = 0.2
+"""Rows begin short: where only the direction counts, a short row turns fast while it is new and
+slower as learning lengthens it. Rows of norm 1 cost a tenth of the recall on sessions."""
+
 
 class GrowableTable:
     """Rows [N, D] float32 that are added to and never taken away.
@@ -36,5 +40,5 @@ class GrowableTable:
             raise ValueError(f"a table has {len(self)} rows and cannot shrink to {size}")
         rows = torch.empty(size, self.dim, device=device)
         rows[: len(self)] = self.rows
-        rows[len(self) :] = initial_rows(self.seed, len(self), size, self.dim)
+        rows[len(self) :] = initial_rows(self.seed, len(self), size, self.dim, _NORM)
         return GrowableTable(self.dim, self.seed, rows)

@@ -35,6 +35,7 @@ def test_initial_rows_are_centred_with_norm_about_one() -> None:
     rows = initial_rows(11, 0, 2_000, 64)
     assert abs(float(rows.mean())) < 1e-3
     assert float(rows.norm(dim=1).mean()) == pytest.approx(1.0, abs=0.01)
+    torch.testing.assert_close(initial_rows(11, 0, 9, 64, norm=0.2), rows[:9] * 0.2)
     correlation = torch.corrcoef(rows[:50]) - torch.eye(50)
     assert float(correlation.abs().max()) < 0.6
 

@@ -1,0 +1,97 @@
+"""States in and out."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from models.config import LearningConfig
+from models.continual.state import LearningState
+from models.continual.window import learn_window
+from models.nets import load_serving
+from tests.models.tastes import checkerboard, event, learned
+
+CONFIG = LearningConfig(embedding_dim=8, min_steps=3, fisher_samples=16, probe_share=0.2)
+
+
+def state(**changes: object) -> LearningState:
+    config = dataclasses.replace(CONFIG, **changes)  # type: ignore[arg-type]
+    return learned(LearningState.initial(config), checkerboard()[:300])
+
+
+@pytest.mark.parametrize("encoder", ["gru", "mf"])
+def test_the_serving_part_is_all_that_answering_needs(encoder: str) -> None:
+    learner = state(encoder=encoder)
+    bundle = learner.export()
+    bundle.tensors.pop("learning")
+    net, items, users = load_serving(bundle)
+    assert list(items.ids) == list(learner.items.ids)
+    assert list(users.ids) == list(learner.users.ids)
+    assert torch.equal(net.encode([[1, 2]], [3]), learner.net.encode([[1, 2]], [3]))
+    assert torch.equal(net.item_vectors(), learner.net.item_vectors())
+
+
+def test_serving_refuses_rows_that_do_not_match_their_ids() -> None:
+    bundle = state().export()
+    bundle.ids["items"].pop()
+    with pytest.raises(ValueError, match="item ids"):
+        load_serving(bundle)
+
+
+def test_an_empty_state_goes_out_and_in() -> None:
+    empty = LearningState.initial(CONFIG)
+    again = LearningState.restore(empty.export(), CONFIG)
+    assert len(again.items) == 0
+    assert learn_window(again, [event("u", "a", 0)], seed=0, draw=()).state.updates == 1
+
+
+@pytest.mark.parametrize("changes", [{"encoder": "mf"}, {"embedding_dim": 9}, {"normalize": False}])
+def test_other_weights_than_configured_are_refused_by_name(changes: dict[str, object]) -> None:
+    asked = dataclasses.replace(CONFIG, **changes)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=next(iter(changes))):
+        LearningState.restore(state().export(), asked)
+
+
+def test_a_foreign_format_is_refused() -> None:
+    bundle = state().export()
+    bundle.meta["format"] = 99
+    with pytest.raises(ValueError, match="format"):
+        LearningState.restore(bundle, CONFIG)
+    with pytest.raises(ValueError, match="format"):
+        LearningState.recall(bundle, CONFIG)
+
+
+def test_recall_keeps_what_is_known_under_another_encoder() -> None:
+    before = state()
+    recalled = LearningState.recall(
+        before.export(), dataclasses.replace(CONFIG, encoder="mf", embedding_dim=5)
+    )
+    assert list(recalled.items.ids) == list(before.items.ids)
+    assert recalled.memory.probes == before.memory.probes
+    assert recalled.memory.pending == before.memory.pending
+    assert recalled.net.items.rows.shape == (len(before.items), 5)
+    assert len(recalled.net.users) == len(before.users)
+
+
+def test_a_method_the_state_does_not_know_starts_afresh() -> None:
+    asked = dataclasses.replace(CONFIG, methods=("ewc", "replay"))
+    restored = LearningState.restore(state().export(), asked)
+    assert restored.regularizers["ewc"].state_dict() == {}
+    learned(restored, checkerboard()[300:])
+
+
+def test_shorter_histories_are_cut_on_restore() -> None:
+    before = state()
+    asked = dataclasses.replace(CONFIG, max_history=3)
+    restored = LearningState.restore(before.export(), asked)
+    assert restored.memory.histories["u0"] == before.memory.histories["u0"][-3:]
+    assert restored.net.max_history == 3
+
+
+def test_keys_keep_all_their_bits() -> None:
+    before = state()
+    after = LearningState.restore(before.export(), CONFIG)
+    assert [s.key for s in after.memory.pending] == [s.key for s in before.memory.pending]
+    assert max(s.key for s in before.memory.probes.samples) > 2**63
