@@ -51,13 +51,13 @@ def test_a_file_is_streamed_to_its_end_and_not_twice(tmp_path: Path) -> None:
 
 
 def test_the_synthetic_stream_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    first = demo(tmp_path / "demo", "--seconds", "25", "--rate", "100")
+    first = demo(tmp_path / "demo", "--seconds", "10", "--rate", "100")
     assert first.startswith("streaming a synthetic stream")
     assert "demo-guest: shown" in first
     assert "clicked" in first
     position = next((tmp_path / "demo" / "demo").glob("synthetic-*.json"))
     before = position.read_text()
-    demo(tmp_path / "demo", "--seconds", "15", "--rate", "100")
+    demo(tmp_path / "demo", "--seconds", "5", "--rate", "100")
     number = re.compile(r"\d+")
     found, later = number.search(before), number.search(position.read_text())
     assert found is not None

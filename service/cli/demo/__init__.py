@@ -22,7 +22,7 @@ def demo(
         typer.Option(help="events per second, or max, or auto: as fast as the learner follows"),
     ] = "auto",
     seconds: Annotated[
-        float | None, typer.Option(help="end after so many seconds", min=0.0)
+        float | None, typer.Option(help="end after streaming for so many seconds", min=0.0)
     ] = None,
     leave: Annotated[
         bool, typer.Option("--exit", help="end with the file, without serving on")

@@ -69,7 +69,7 @@ class Demo:
         settings: the demo's host, port and data directory.
         source: what is streamed.
         pace: how fast, and whether learning is waited for.
-        seconds: when to end; None is with Ctrl-C.
+        seconds: how long to stream once the service is ready; None is until Ctrl-C.
         leave: end with the source instead of serving on; so does an output that is no terminal.
     """
 
@@ -109,6 +109,7 @@ class Demo:
         self._stopped = True
 
     def _stream(self, server: Server, most_ahead: int) -> None:
+        self._began_s = time.monotonic()
         state, observer = self._settings.data_dir / "demo", Observer(server.url)
 
         def must_wait() -> bool:
