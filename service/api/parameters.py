@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Path, Query
 
 from service.api.schemas.fields import Identifier, NewPathItemId, PathId
-from service.api.schemas.recommendations import DEFAULT_LIMIT, MAX_FILTER, MAX_LIMIT
+from service.api.schemas.recommendations import DEFAULT_LIMIT, MAX_LIMIT
 
 UserId = Annotated[PathId, Path(description="opaque; `/` travels as `%2F`")]
 ItemId = Annotated[PathId, Path(description="opaque; `/` travels as `%2F`")]
@@ -16,10 +16,6 @@ Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="places in the answ
 Categories = Annotated[
     list[Identifier], Query(default_factory=list, max_length=100, description="any of")
 ]
-Exclude = Annotated[
-    list[Identifier],
-    Query(default_factory=list, max_length=MAX_FILTER, description="none of these"),
-]
 PageLimit = Annotated[int, Query(ge=1, le=1_000, description="entries in the page")]
 Cursor = Annotated[str | None, Query(max_length=4_096, description="`next_cursor` of a page")]
 
@@ -27,7 +23,6 @@ __all__ = [
     "DEFAULT_LIMIT",
     "Categories",
     "Cursor",
-    "Exclude",
     "ItemId",
     "Limit",
     "NewItemId",

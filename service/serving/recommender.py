@@ -31,7 +31,7 @@ from service.serving.explain import explain
 from service.serving.lists import FallbackLists, ListsFeed, Scored
 from service.serving.model import ServingModel
 from service.serving.ranker import Ranker
-from service.serving.retrieval import Want
+from service.serving.retrieval import Want, knows
 from service.settings import Settings
 from service.storage.history import HistoryStore
 
@@ -174,7 +174,7 @@ class Recommender:
         return await self._explained(scene, want, answer) if query.explain else answer
 
     async def _ranked(self, scene: _Scene, want: Want) -> tuple[list[Scored], _Scene]:
-        if not want.history and want.user_id is None and want.like is None:
+        if not knows(want):
             return [], scene
         try:
             return await self._ranker.rank(want), scene

@@ -43,6 +43,16 @@ class Want:
     exclude: frozenset[str] = frozenset()
 
 
+def knows(want: Want) -> bool:
+    """Whether the model can rank for `want`; cheap enough for the event loop."""
+    model = want.model
+    if want.like is not None:
+        return want.like in model.items
+    if model.knows_users and want.user_id is not None and want.user_id in model.users:
+        return True
+    return any(item_id in model.items for item_id in want.history)
+
+
 def retrieve(wants: Sequence[Want]) -> list[Ranked]:
     """The best eligible items of each want, at most `limit`, fewer only if there are no more.
 

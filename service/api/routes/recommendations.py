@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from service.api.access import RECOMMEND
 from service.api.body import answer, read_json
 from service.api.limits import check_batch
 from service.api.openapi import body_of, says
-from service.api.parameters import DEFAULT_LIMIT, Categories, Exclude, ItemId, Limit, UserId
-from service.api.schemas.fields import Identifier
+from service.api.parameters import DEFAULT_LIMIT, Categories, ItemId, Limit
+from service.api.query import parameters_of, read_path_id, read_query
 from service.api.schemas.recommendations import (
+    RECOMMENDATION_PARAMS,
     RECOMMENDATIONS_IN,
     RecommendationOut,
+    RecommendationParams,
     RecommendationsIn,
     RecommendationsOut,
     recommendation_out,
@@ -30,37 +31,24 @@ from service.telemetry import Metrics
 router = APIRouter(tags=["recommendations"])
 
 _DEFAULT_OBJECTIVE = "click"
+_LISTS = frozenset({"category", "exclude"})
 
 
 @router.get(
     "/v1/users/{user_id}/recommendations",
     dependencies=[Depends(RECOMMEND)],
+    openapi_extra=parameters_of("user_id", RecommendationParams),
     response_class=Response,
-    responses=says(RecommendationOut, 200, 501),
+    responses=says(RecommendationOut, 200, 422, 501),
 )
-async def get_recommendations(
-    request: Request,
-    user_id: UserId,
-    category: Categories,
-    exclude: Exclude,
-    limit: Limit = DEFAULT_LIMIT,
-    exclude_seen: bool = True,
-    objective: Annotated[Identifier, Query(description="an event type")] = _DEFAULT_OBJECTIVE,
-    diversity: Annotated[float, Query(ge=0.0, le=1.0, allow_inf_nan=False)] = 0.0,
-    explain: bool = False,
-) -> Response:
+async def get_recommendations(request: Request) -> Response:
     """What to show a user next. A user nobody has named gets what is trending, popular or new."""
     services = services_of(request)
-    _check_built(services, objective, diversity, ("query",))
+    user_id = read_path_id(request, "user_id")
+    asked = read_query(request, RECOMMENDATION_PARAMS, _LISTS)
+    _check_built(services, asked.objective, asked.diversity, ("query",))
     _mark(request, services, user_id)
-    query = domain.Query(
-        user_id=user_id,
-        limit=limit,
-        categories=frozenset(category),
-        exclude=frozenset(exclude),
-        exclude_seen=exclude_seen,
-        explain=explain,
-    )
+    query = asked.query(user_id)
     found = await services.recommender.recommend([query])
     count(services.metrics, found)
     return answer(recommendation_out(found[0]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from service.api.schemas.fields import Identifier, Shape, format_time
 from service.domain.recommendations import Query, Recommendation, RecommendedItem
@@ -21,6 +21,30 @@ class Filter(Shape):
     categories: list[Identifier] = Field([], max_length=100, description="any of these")
     exclude: list[Identifier] = Field([], max_length=MAX_FILTER, description="none of these")
     exclude_seen: bool = Field(True, description="nothing of the user's positive history")
+
+
+class RecommendationParams(BaseModel):
+    """The query of one user's recommendations."""
+
+    model_config = ConfigDict(frozen=True)
+
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="places in the answer")
+    category: tuple[Identifier, ...] = Field((), max_length=100, description="any of these")
+    exclude: tuple[Identifier, ...] = Field((), max_length=MAX_FILTER, description="none of these")
+    exclude_seen: bool = Field(True, description="nothing of the user's positive history")
+    objective: Identifier = Field("click", description="an event type")
+    diversity: float = Field(0.0, ge=0.0, le=1.0, allow_inf_nan=False)
+    explain: bool = False
+
+    def query(self, user_id: str) -> Query:
+        return Query(
+            user_id=user_id,
+            limit=self.limit,
+            categories=frozenset(self.category),
+            exclude=frozenset(self.exclude),
+            exclude_seen=self.exclude_seen,
+            explain=self.explain,
+        )
 
 
 class RequestIn(Shape):
@@ -87,6 +111,7 @@ class RecommendationsOut(Shape):
     results: list[RecommendationOut]
 
 
+RECOMMENDATION_PARAMS = TypeAdapter(RecommendationParams)
 RECOMMENDATIONS_IN = TypeAdapter(RecommendationsIn)
 
 

@@ -1,0 +1,80 @@
+"""Query strings of hot routes, read in one pass; the framework's own way costs a millisecond."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from service.api.problems import invalid
+from service.api.schemas.fields import PathId
+from service.errors import BadRequest
+
+T = TypeVar("T")
+
+_PATH_ID: TypeAdapter[str] = TypeAdapter(PathId)
+
+
+def read_path_id(request: Request, name: str) -> str:
+    """The id that the path holds under `name`.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    try:
+        return _PATH_ID.validate_python(request.path_params[name])
+    except ValidationError as error:
+        raise _invalid(error, ("path", name)) from None
+
+
+def read_query(request: Request, adapter: TypeAdapter[T], lists: Collection[str]) -> T:
+    """The query string as `adapter` has it; names it does not know are let pass.
+
+    Args:
+        lists: names that may stand more than once; of another name the last one counts.
+
+    Raises:
+        BadRequest: a parameter is not as it must be, or is not percent-encoded UTF-8.
+    """
+    raw = request.scope["query_string"]
+    if not raw:
+        return adapter.validate_python({})
+    values: dict[str, Any] = {}
+    try:
+        for name, value in parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict"):
+            if name in lists:
+                values.setdefault(name, []).append(value)
+            else:
+                values[name] = value
+    except UnicodeError:
+        message = "must be percent-encoded UTF-8"
+        raise BadRequest(f"the query string {message}", ((("query",), message),)) from None
+    try:
+        return adapter.validate_python(values)
+    except ValidationError as error:
+        raise _invalid(error, ("query",)) from None
+
+
+def parameters_of(path_id: str, shape: type[BaseModel]) -> dict[str, Any]:
+    """`openapi_extra` of a route that reads an id in its path and a query of `shape` itself."""
+    of_path = {**TypeAdapter(PathId).json_schema(), "title": path_id}
+    parameters = [
+        {
+            "name": path_id,
+            "in": "path",
+            "required": True,
+            "description": "opaque; `/` travels as `%2F`",
+            "schema": of_path,
+        }
+    ]
+    for name, schema in shape.model_json_schema()["properties"].items():
+        parameters.append({"name": name, "in": "query", "required": False, "schema": schema})
+    return {"parameters": parameters}
+
+
+def _invalid(error: ValidationError, root: tuple[str, ...]) -> BadRequest:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return invalid(found, root)
