@@ -80,6 +80,9 @@ class LearnerSettings(BaseModel):
     keep_versions: int = Field(
         5, ge=1, description="latest activated versions whose checkpoints stay for a rollback"
     )
+    max_attempts: int = Field(
+        5, ge=1, description="a window that so many learners died in is refused"
+    )
     full_nice: int = Field(
         10, ge=0, le=19, description="niceness of the process that trains a full retrain"
     )

@@ -57,6 +57,7 @@ def upgrade() -> None:
         sa.Column("draw_digest", sa.String(64), nullable=False),
         sa.Column("status", sa.String(16), nullable=False),
         sa.Column("events", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.Column("metrics", sa.JSON(), nullable=False),
         sa.Column("gate", sa.JSON(), nullable=False),

@@ -24,7 +24,7 @@ from service.learner.committing import Committed, Committing, Work
 from service.learner.device import device_of
 from service.learner.fence import Fence
 from service.learner.incremental import Incremental
-from service.learner.learning import Abandoned, Learning, LearnWindow, Lesson
+from service.learner.learning import Abandoned, Learning, LearnWindow, Lesson, given_up
 from service.learner.opening import Opening
 from service.learner.recover import check_log
 from service.learner.retrain import Retrain
@@ -82,6 +82,7 @@ class Learner:
         self._retrain = Retrain(stores, settings, self._unlearned, device)
         self._catch_up = CatchUp(stores, self._opening, self._learning, config)
         self._bulletin = Bulletin(stores, self._unlearned, self._watch, self._archiving, status)
+        self._max_attempts = settings.learner.max_attempts
         self._generation: int | None = None
 
     def turn(self) -> bool:
@@ -154,9 +155,13 @@ class Learner:
 
     def _learn(self, head: Head, window: WindowRecord) -> None:
         self._status.turn(State.LEARNING)
-        best = champion(self._stores, head)
+        attempts = self._stores.registry.begin_attempt(head, window)
         material = self._opening.material(window)
-        lesson = self._learning.lesson(head, window, material, best, self._go_on)
+        if attempts > self._max_attempts:
+            lesson = given_up(window, material, attempts - 1)
+        else:
+            best = champion(self._stores, head)
+            lesson = self._learning.lesson(head, window, material, best, self._go_on)
         done = self._commit(Work(head, window, Origin.INCREMENTAL), lesson)
         self._incremental.learned(window.events, lesson, done)
         self._status.learned(lesson, done)

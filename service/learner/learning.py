@@ -162,10 +162,22 @@ def _best(active: int, champion: int | None, verdict: Verdict) -> int | None:
     return None
 
 
+def given_up(window: WindowRecord, material: Material, attempts: int) -> Lesson:
+    """The lesson of a window that no learner survived: refused, and not tried again."""
+    reason = f"{attempts} learners have died or were stopped in this window; it is passed by."
+    return _refused(reason, window, material, {})
+
+
 def _failed(
     error: Exception, window: WindowRecord, material: Material, scores: dict[str, Any]
 ) -> Lesson:
     reason = f"Learning failed: {type(error).__name__}: {error}"[:500]
+    return _refused(reason, window, material, scores)
+
+
+def _refused(
+    reason: str, window: WindowRecord, material: Material, scores: dict[str, Any]
+) -> Lesson:
     verdict = Verdict(False, REFUSED, reason, {}, {}, None)
     metrics = lesson_metrics(window, material, scores)
     return Lesson(None, (), False, asdict(verdict), None, metrics)

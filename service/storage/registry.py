@@ -179,6 +179,7 @@ class Registry:
                 draw_digest=draw_digest,
                 status=WindowStatus.OPEN.value,
                 events=events,
+                attempts=0,
                 created_ms=now_ms(),
                 metrics={},
                 gate={},
@@ -186,6 +187,18 @@ class Registry:
             session.add(row)
             session.flush()
             return window_record(row)
+
+    def begin_attempt(self, head: Head, window: WindowRecord) -> int:
+        """Note that work on a window begins; how often it has by now.
+
+        Raises:
+            StaleHead: the head has moved.
+        """
+        with writing(self._engine) as session:
+            fence(session, head)
+            row = session.get_one(Window, window.window_id)
+            row.attempts += 1
+            return row.attempts
 
     def publish(
         self,

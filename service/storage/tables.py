@@ -91,6 +91,8 @@ class Window(Table):
     draw_digest: Mapped[str] = mapped_column(String(64))
     status: Mapped[str] = mapped_column(String(16))
     events: Mapped[int]
+    attempts: Mapped[int] = mapped_column(Integer)
+    """How often work on it has begun."""
     created_ms: Mapped[int]
     metrics: Mapped[dict[str, Any]]
     gate: Mapped[dict[str, Any]]

@@ -23,6 +23,10 @@ def world(tmp_path: Path, redis_url: str, sqlite_url: str, keys: Keys) -> Iterat
         yield world
 
 
+class Death(BaseException):
+    """What takes a process down: no handler of the learner's may catch it."""
+
+
 def with_nan(*args: Any, **named: Any) -> Candidate:
     """An update that went wrong: one weight is no number."""
     candidate = learn_window(*args, **named)
@@ -78,6 +82,25 @@ def test_a_candidate_with_nan_is_refused_and_registered_as_rejected(world: World
 
 def test_a_window_that_breaks_learning_is_refused(world: World) -> None:
     refused_second_window(world, failing)
+
+
+def test_a_window_that_no_learner_survives_is_passed_by(world: World) -> None:
+    limited = world.settings.learner.model_copy(update={"max_attempts": 2})
+    world.settings = world.settings.model_copy(update={"learner": limited})
+    post(world.settings, clicks(100))
+
+    def dying(*args: Any, **named: Any) -> Candidate:
+        raise Death
+
+    for _ in range(2):
+        with pytest.raises(Death):
+            world.learner(learn=dying).turn()
+    learner = world.learner(learn=dying)
+    settle(learner)
+    window = world.stores.registry.windows()[0]
+    assert window.status is WindowStatus.REFUSED
+    assert world.stores.registry.head().position == window.end
+    assert world.stores.registry.head().tip == 1
 
 
 def test_mixed_up_labels_are_refused(world: World) -> None:
