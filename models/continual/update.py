@@ -15,6 +15,7 @@ import torch
 
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
+from models.continual.optimizers import AdamState, RowState
 from models.continual.session import Session
 from models.continual.state import LearningState
 from models.interactions import Sample, SampleSet
@@ -126,13 +127,17 @@ def _passes(samples: int, config: LearningConfig, epochs: int | None) -> int:
 
 
 def _learned(state: LearningState, session: Session) -> LearningState:
-    """The session's outcome as a state, on the CPU."""
-    net = session.net.grown(len(session.net.items), len(session.net.users))
+    """The session's outcome as a state, on the CPU; what lies there already is handed over."""
     return replace(
         state,
-        net=net,
-        row_states={name: rows.grown(len(rows.count)) for name, rows in session.row_states.items()},
-        dense_state=session.dense_state.copied(),
+        net=session.net.on_cpu(),
+        row_states={
+            name: RowState.load({key: part.cpu() for key, part in rows.state_dict().items()})
+            for name, rows in session.row_states.items()
+        },
+        dense_state=AdamState.load(
+            {key: part.cpu() for key, part in session.dense_state.state_dict().items()}
+        ),
         regularizers={
             name: method.load({key: part.cpu() for key, part in method.state_dict().items()})
             for name, method in session.regularizers.items()

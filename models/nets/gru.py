@@ -80,11 +80,11 @@ class GruEncoder:
         from_input = x @ frozen["input_weight"].T + frozen["input_bias"]
         state = x.new_zeros(x.shape[0], x.shape[2], requires_grad=True)
         states, before, from_state = [], [], []
-        for step in range(x.shape[1]):
+        for gates_in in from_input.unbind(1):
             before.append(state.detach())
             gates = torch.addmm(frozen["state_bias"], state, frozen["state_weight"].T)
             from_state.append(gates)
-            state = gru_cell(from_input[:, step], gates, state)
+            state = gru_cell(gates_in, gates, state)
             states.append(state)
         query = torch.stack(states, dim=1)[torch.arange(len(last), device=x.device), last]
 

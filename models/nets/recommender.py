@@ -110,6 +110,12 @@ class Recommender:
             max_history=self.max_history,
         )
 
+    def on_cpu(self) -> Recommender:
+        """The same on the CPU; this very one when it is there."""
+        if self.dense.device.type == "cpu":
+            return self
+        return self.from_snapshot({k: v.cpu() for k, v in self.snapshot().items()}, self.meta)
+
     def vectors(self, rows: Tensor) -> Tensor:
         """What stands for rows [R, D] in queries and scores: their direction, if normalised."""
         return F.normalize(rows, dim=1, eps=1e-6) if self.normalize else rows
