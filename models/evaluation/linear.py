@@ -12,6 +12,9 @@ from models.evaluation.questions import Histories, Questions
 from models.evaluation.scores import DenseScores, Scores
 from models.evaluation.stream import Slice
 
+HISTORY = 50
+"""Latest items of a history that are asked with, as many as the network sees by default. The whole
+history asks worse: what is wanted now drowns in what ever was."""
 MAX_ITEMS = 20_000
 """EASE inverts an N × N matrix; above so many items that is not for a small machine."""
 
@@ -68,7 +71,7 @@ class Ease(Arm):
         self._weights = weights.numpy()
 
     def scores(self, questions: Questions) -> Scores:
-        matrix = taken(questions.histories(), len(self._weights))
+        matrix = taken(questions.histories(HISTORY), len(self._weights))
         return DenseScores(torch.from_numpy(matrix @ self._weights))
 
     def costs(self) -> dict[str, float]:
@@ -129,5 +132,5 @@ class ImplicitAls(Arm):
         return result
 
     def scores(self, questions: Questions) -> Scores:
-        matrix = taken(questions.histories(), len(self._vectors))
+        matrix = taken(questions.histories(HISTORY), len(self._vectors))
         return DenseScores(self._solve(matrix, self._vectors) @ self._vectors.T)

@@ -20,7 +20,7 @@ HISTORY = 50
 class SessionNeighbours(Arm):
     """V-SkNN with full memory: every session (every user's whole stream) is kept.
 
-    The history's items weigh w = 1/steps back; similarity(s) = Σ w over the items shared with s;
+    Of L items of the history the k-th weighs w = k/L; similarity(s) = Σ w over those shared with s;
     the `num_neighbours` most similar sessions (the latest first among equals) give each of their
     items similarity / (steps back of the latest shared item).
 
@@ -76,6 +76,7 @@ class SessionNeighbours(Arm):
 
     def _answer(self, items: Ints, steps: Ints, user: int) -> tuple[Ints, Floats]:
         """Scored items of one question; `items` and `steps` of its history, the latest first."""
+        length = len(items)
         known = items < len(self._rest.scores)
         items, first = np.unique(items[known], return_index=True)
         order = np.argsort(first)
@@ -83,7 +84,9 @@ class SessionNeighbours(Arm):
         lists = [self._sessions_of(item) for item in items]
         if not lists:
             return np.empty(0, dtype=np.int64), np.empty(0)
-        weights = np.repeat(1.0 / steps, [len(sessions) for sessions in lists])
+        lengths = [len(sessions) for sessions in lists]
+        weights = np.repeat(np.maximum(1.0 - (steps - 1) / length, 1.0 / length), lengths)
+        decay = np.repeat(1.0 / steps, lengths)
         # the first place that a session is found at is its latest shared item
         sessions, place, group = np.unique(
             np.concatenate(lists), return_index=True, return_inverse=True
@@ -94,7 +97,7 @@ class SessionNeighbours(Arm):
             chosen = np.lexsort((sessions, similarity))[-self.num_neighbours :]
         else:
             chosen = np.arange(len(sessions))
-        return self._vote(sessions[chosen], similarity[chosen] * weights[place[chosen]])
+        return self._vote(sessions[chosen], similarity[chosen] * decay[place[chosen]])
 
     def _sessions_of(self, item: int) -> Ints:
         stop = self._session_offsets[item + 1]

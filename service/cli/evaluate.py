@@ -15,8 +15,13 @@ from service.errors import BadRequest
 from service.settings import Settings
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from models.evaluation.protocol import Evaluation
     from models.evaluation.stream import Columns, Stream
+
+FILE_WIDTH = 160
+"""Columns of the tables where stdout is no terminal."""
 
 
 def evaluate(
@@ -207,34 +212,47 @@ def _data(events: Path, stream: Stream, item_ids: set[str] | None) -> dict[str, 
 def _show(document: dict[str, Any]) -> None:
     """The tables, on stdout."""
     from rich.console import Console
-    from rich.table import Table
 
-    console = Console()
-    data, arms = document["data"], document["arms"]
-    figures = Table(
-        title=f"{data['file']}: {data['positive']:,} positive events of {data['users']:,} users, "
-        f"{data['items']:,} items; {document['protocol']}, mean of "
-        f"{len(document['periods'])} periods",
-        title_justify="left",
+    console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
+    data = document["data"]
+    console.print(
+        f"{data['file']}: {data['positive']:,} positive events of {data['users']:,} users, "
+        f"{data['items']:,} items",
+        highlight=False,
     )
-    curve = Table(title="Recall@20 per period", title_justify="left")
-    figures.add_column("arm", no_wrap=True)
-    curve.add_column("arm", no_wrap=True)
-    for heading in ("Recall@10", "Recall@20", "MRR@20", "NDCG@20", "fit s", "update s", "answer s"):
-        figures.add_column(heading, justify="right")
-    for period in document["periods"]:
-        curve.add_column(str(period["period"]), justify="right")
-    for name, arm in arms.items():
-        quality = [_short(arm[key]) for key in ("recall@10", "recall@20", "mrr@20", "ndcg@20")]
-        seconds = [f"{arm[key]:.1f}" for key in ("fit_s", "update_s", "answer_s")]
-        figures.add_row(name, *quality, *seconds)
-        curve.add_row(name, *map(_short, arm["per_period"]["recall@20"]))
-    console.print(figures)
-    console.print(curve)
+    console.print(_figures(document))
+    console.print(_curve(document))
+    sys.stdout.flush()
     for name, error in document["failed"].items():
-        sys.stdout.flush()
         typer.echo(f"{name} failed: {error}", err=True)
     typer.echo(f"seed {document['run']['seed']}, {document['wall_s']:.0f} s in all")
+
+
+def _figures(document: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    table = Table(title=f"{document['protocol']}, mean of {len(document['periods'])} periods")
+    table.add_column("arm", no_wrap=True)
+    for heading in ("R@10", "R@20", "MRR@20", "NDCG@20", "fit s", "update s", "answer s"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, arm in document["arms"].items():
+        quality = [_short(arm[key]) for key in ("recall@10", "recall@20", "mrr@20", "ndcg@20")]
+        seconds = [f"{arm[key]:.1f}" for key in ("fit_s", "update_s", "answer_s")]
+        table.add_row(name, *quality, *seconds)
+    return table
+
+
+def _curve(document: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    table = Table(title="Recall@20 per period")
+    table.add_column("period", justify="right", no_wrap=True)
+    for name in document["arms"]:
+        table.add_column(name, justify="right")
+    for place, period in enumerate(document["periods"]):
+        recall = [arm["per_period"]["recall@20"][place] for arm in document["arms"].values()]
+        table.add_row(str(period["period"]), *map(_short, recall))
+    return table
 
 
 def _short(figure: float) -> str:
