@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems
@@ -14,6 +15,8 @@ from service.logs import get_logger
 from service.telemetry import Metrics
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:+/=@-]{1,128}")
+_GONE = 499
+"""In metrics and log lines: the caller went away before there was an answer."""
 _QUIET_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
 
 log = get_logger("http")
@@ -52,6 +55,8 @@ class Envelope:
 
         try:
             await self._app(scope, receive, send_wrapped)
+        except ClientDisconnect:
+            status = status or _GONE
         except Exception:  # the last resort: a problem document instead of a bare 500
             log.exception("a request failed", request_id=request_id.decode())
             if status:

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from models.vocabulary import Vocabulary
 from service.domain.interactions import Interaction
 from service.domain.recommendations import (
     FALLBACK,
-    LATEST,
     MODEL,
     PERSONALIZED,
-    POPULAR,
     SESSION,
-    TRENDING,
     Query,
     Recommendation,
-    RecommendedItem,
 )
 from service.errors import FreshetError, Unavailable
 from service.logs import get_logger
 from service.serving.breaker import Breaker
-from service.serving.catalogue import CatalogueView, Dated
 from service.serving.catalogue_feed import CatalogueFeed
 from service.serving.explain import explain
-from service.serving.lists import FallbackLists, ListsFeed, Scored
+from service.serving.filling import Scene, finish, listed, recommendation
+from service.serving.lists import ListsFeed, Scored
 from service.serving.model import ServingModel
 from service.serving.ranker import Ranker
 from service.serving.retrieval import Want, knows
@@ -40,16 +33,6 @@ _LISTS_STALE_S = 10.0
 _REST_S = 1.0
 
 log = get_logger("serving")
-
-
-@dataclass(frozen=True, slots=True)
-class _Scene:
-    """The references one request took, once each."""
-
-    model: ServingModel
-    view: CatalogueView
-    lists: FallbackLists
-    degraded: tuple[str, ...]
 
 
 class Recommender:
@@ -117,19 +100,19 @@ class Recommender:
     ) -> Recommendation:
         """The list named `source` alone, filtered; `scored` stands in for the replica's own."""
         scene = self._scene()
-        items = _listed(scene, source, scored, categories, limit)
+        items = listed(scene, source, scored, categories, limit)
         if scored is None and len(items) < limit and await self._lists.catch_up():
             scene = replace(scene, lists=self._lists.lists)
-            items = _listed(scene, source, scored, categories, limit)
-        return _recommendation(scene, None, FALLBACK, tuple(items))
+            items = listed(scene, source, scored, categories, limit)
+        return recommendation(scene, None, FALLBACK, tuple(items))
 
-    def _scene(self) -> _Scene:
+    def _scene(self) -> Scene:
         ages = (
             ("catalogue", self._catalogue.age_s(), _CATALOGUE_STALE_S),
             ("popularity", self._lists.age_s(), _LISTS_STALE_S),
         )
         stale = tuple(name for name, age_s, most_s in ages if age_s is None or age_s > most_s)
-        return _Scene(self._served(), self._catalogue.view, self._lists.lists, stale)
+        return Scene(self._served(), self._catalogue.view, self._lists.lists, stale)
 
     async def _histories(self, queries: Sequence[Query]) -> tuple[list[tuple[str, ...]], bool]:
         """Positive items per query, oldest first; and whether the store failed to say."""
@@ -152,9 +135,7 @@ class Recommender:
             stored.get(q.user_id or "", ()) if q.history is None else q.history for q in queries
         ], lost
 
-    async def _answer(
-        self, scene: _Scene, query: Query, history: tuple[str, ...]
-    ) -> Recommendation:
+    async def _answer(self, scene: Scene, query: Query, history: tuple[str, ...]) -> Recommendation:
         exclude = query.exclude.union(history) if query.exclude_seen else query.exclude
         want = Want(
             scene.model,
@@ -173,7 +154,7 @@ class Recommender:
         answer = await self._filled(scene, query, source, ranked, exclude)
         return await self._explained(scene, want, answer) if query.explain else answer
 
-    async def _ranked(self, scene: _Scene, want: Want) -> tuple[list[Scored], _Scene]:
+    async def _ranked(self, scene: Scene, want: Want) -> tuple[list[Scored], Scene]:
         if not knows(want):
             return [], scene
         try:
@@ -184,20 +165,20 @@ class Recommender:
 
     async def _filled(
         self,
-        scene: _Scene,
+        scene: Scene,
         query: Query,
         source: str,
         ranked: Sequence[Scored],
         exclude: frozenset[str],
     ) -> Recommendation:
         """The answer; when it comes out short, once more with lists that know the latest events."""
-        answer = _finish(scene, query, source, ranked, exclude)
+        answer = finish(scene, query, source, ranked, exclude)
         if len(answer.items) < query.limit and await self._lists.catch_up():
             scene = replace(scene, lists=self._lists.lists)
-            answer = _finish(scene, query, source, ranked, exclude)
+            answer = finish(scene, query, source, ranked, exclude)
         return answer
 
-    async def _explained(self, scene: _Scene, want: Want, answer: Recommendation) -> Recommendation:
+    async def _explained(self, scene: Scene, want: Want, answer: Recommendation) -> Recommendation:
         ranked = [item.item_id for item in answer.items if item.source == MODEL]
         reasons = await self._ranker.run(explain, scene.model, want.history, want.user_id, ranked)
         because = dict(zip(ranked, reasons, strict=True))
@@ -207,94 +188,3 @@ class Recommender:
                 replace(item, because=because.get(item.item_id, ())) for item in answer.items
             ),
         )
-
-
-def _finish(
-    scene: _Scene, query: Query, source: str, ranked: Iterable[Scored], exclude: frozenset[str]
-) -> Recommendation:
-    """The ranked items, and below them the fallback lists in their order until `limit`."""
-    items = [RecommendedItem(item_id, score, MODEL) for item_id, score in ranked]
-    for name, listed in _sources(scene):
-        missing = query.limit - len(items)
-        if missing <= 0:
-            break
-        taken = exclude.union(item.item_id for item in items)
-        items += _take(scene.view, name, listed(query.categories), query.categories, taken, missing)
-    return _recommendation(scene, query.user_id, source, tuple(items))
-
-
-def _listed(
-    scene: _Scene,
-    source: str,
-    scored: Iterable[Scored] | None,
-    categories: frozenset[str],
-    limit: int,
-) -> list[RecommendedItem]:
-    if scored is None:
-        scored = dict(_sources(scene))[source](categories)
-    return _take(scene.view, source, scored, categories, frozenset(), limit)
-
-
-def _recommendation(
-    scene: _Scene, user_id: str | None, source: str, items: tuple[RecommendedItem, ...]
-) -> Recommendation:
-    return Recommendation(
-        recommendation_id=f"r-{secrets.token_urlsafe(15)}",
-        user_id=user_id,
-        source=source,
-        model_version=scene.model.version,
-        learned_until_ms=scene.model.learned_until_ms,
-        items=items,
-        degraded=scene.degraded,
-    )
-
-
-def _sources(
-    scene: _Scene,
-) -> tuple[tuple[str, Callable[[frozenset[str]], Iterable[Scored]]], ...]:
-    lists = scene.lists
-    return (
-        (TRENDING, lambda categories: lists.trending),
-        (POPULAR, lambda categories: lists.popular),
-        (LATEST, lambda categories: _latest(scene.view, lists, scene.model.items, categories)),
-    )
-
-
-def _latest(
-    view: CatalogueView, lists: FallbackLists, learned: Vocabulary, categories: frozenset[str]
-) -> Iterator[Scored]:
-    """Every item there is, latest first: catalogue and events by time, then what is only learned.
-
-    Scores are Unix seconds; an item whose time is not known scores 0 and comes last.
-    """
-    dated = view.newest(categories)
-    if categories:
-        yield from ((item_id, ms / 1000) for ms, item_id in dated)
-        return
-    undated = (seen for seen in lists.first_seen if view.entry(seen[1]) is None)
-    yield from ((item_id, ms / 1000) for ms, item_id in _merge(dated, undated))
-    yield from ((item_id, 0.0) for item_id in reversed(learned.ids))
-
-
-def _merge(left: Iterable[Dated], right: Iterable[Dated]) -> Iterator[Dated]:
-    return heapq.merge(left, right, reverse=True)
-
-
-def _take(
-    view: CatalogueView,
-    source: str,
-    scored: Iterable[Scored],
-    categories: frozenset[str],
-    taken: frozenset[str],
-    missing: int,
-) -> list[RecommendedItem]:
-    """The first `missing` items of a list that are eligible and not `taken`."""
-    items: list[RecommendedItem] = []
-    used = set(taken)
-    for item_id, score in scored:
-        if len(items) >= missing:
-            break
-        if item_id not in used and view.allows(item_id, categories):
-            used.add(item_id)
-            items.append(RecommendedItem(item_id, score, source))
-    return items

@@ -1,4 +1,4 @@
-"""Versions for tests of serving: learned, written and registered as the learner does, without it."""
+"""Versions for tests of serving: learned, written and registered as by the learner, without it."""
 
 from __future__ import annotations
 

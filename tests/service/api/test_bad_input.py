@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -167,3 +169,15 @@ def test_what_is_not_built_says_so(api: httpx.Client, method: str, path: str) ->
     answer = api.request(method, path)
     assert answer.status_code == 501
     assert answer.json()["type"].endswith("not-built")
+
+
+def test_a_caller_that_goes_away_mid_body_breaks_nothing(shared_api: httpx.Client) -> None:
+    address = (shared_api.base_url.host, shared_api.base_url.port)
+    head = b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    for part in (b"", b'{"events"'):
+        with socket.create_connection(address) as caller:
+            caller.sendall(head + b"Content-Length: 500\r\n\r\n" + part)
+    until = time.monotonic() + 5
+    while 'route="/v1/events",status="499"} 2.0' not in shared_api.get("/metrics").text:
+        assert time.monotonic() < until
+        time.sleep(0.02)
