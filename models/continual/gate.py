@@ -3,8 +3,9 @@
 Each query's NDCG@K is averaged per user, candidate and reference side by side over the items both
 know; a test refuses when the upper confidence bound of (candidate − reference) lies below
 −gate_margin · reference: significantly worse, and by more than is tolerated. Proof of improvement
-is not asked for. *New* is what the window held out, *old* the probes of all periods together. The
-same is asked against the best version of the day, so that small losses do not add up.
+is not asked for. *New* is what the window held out, pooled, while it has too few users, with the
+probes of the periods before it, newest first; *old* the probes of all periods together. The same is
+asked against the best version of the day, so that small losses do not add up.
 
 Source: paired bootstrap, Efron and Tibshirani, 1993; for rankings Sakai, 2006.
 """
@@ -36,7 +37,8 @@ class Verdict:
     """What the gate measured and what it says; everything is JSON.
 
     `new`, `old` and `best` hold the means of both sides, the difference with its bounds, and how
-    many users and queries there were; `old["bands"]` is the forgetting report.
+    many users and queries there were; `new["pooled"]` is how many probes helped the hold-out out,
+    `old["bands"]` the forgetting report.
     """
 
     accepted: bool
@@ -72,8 +74,10 @@ def judge(
         reason = f"The candidate has values that are no finite numbers in {', '.join(not_finite)}."
         return Verdict(False, REFUSED, reason, {}, {}, None)
     probes = candidate.memory.probes.samples
+    fresh = _pooled(holdout, candidate)
     generator = np.random.default_rng(seed)
-    new = _Comparison.of(active, candidate, holdout).test(candidate.config, generator)
+    new = _Comparison.of(active, candidate, fresh).test(candidate.config, generator)
+    new["pooled"] = len(fresh) - len(holdout)
     pooled = _Comparison.of(active, candidate, probes)
     old = pooled.test(candidate.config, generator)
     old["bands"] = _bands(candidate, pooled)
@@ -81,13 +85,23 @@ def judge(
     against_best: dict[str, Any] | None = None
     if best is not None and best is not active:
         against_best = {
-            "new": _Comparison.of(best, candidate, holdout).test(candidate.config, generator),
+            "new": _Comparison.of(best, candidate, fresh).test(candidate.config, generator),
             "old": _Comparison.of(best, candidate, probes).test(candidate.config, generator),
         }
         tests["new events against the best version of the day"] = against_best["new"]
         tests["old periods against the best version of the day"] = against_best["old"]
     verdict, reason = _say(tests, candidate.config)
     return Verdict(verdict != REFUSED, verdict, reason, new, old, against_best)
+
+
+def _pooled(holdout: Sequence[Sample], candidate: LearningState) -> list[Sample]:
+    """The hold-out and, band by band from the newest, probes until there are enough users."""
+    samples, enough = list(holdout), candidate.config.gate_min_users
+    for band in reversed(candidate.memory.probes.bands):
+        if len({sample.user_id for sample in samples}) >= enough:
+            break
+        samples.extend(band.samples)
+    return samples
 
 
 def paired_bounds(

@@ -76,6 +76,18 @@ def test_the_forgetting_report_has_a_line_for_each_band(
     assert all(0.0 <= band["recall@20"] <= 1.0 for band in bands)
 
 
+def test_a_holdout_of_too_few_users_is_pooled_with_the_newest_probes(
+    active: LearningState, clean: Candidate
+) -> None:
+    few = clean.holdout[:5]
+    verdict = judge(active, clean.state, best=None, holdout=few, seed=1)
+    newest = clean.state.memory.probes.bands[-1].samples
+    assert verdict.new["pooled"] == len(newest)
+    assert verdict.new["users"] == len({s.user_id for s in (*few, *newest)})
+    assert verdict.new["enough"]
+    assert verdict_on(clean.state, active, clean).new["pooled"] == 0
+
+
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 @pytest.mark.parametrize("name", ["items", "dense"])
 def test_what_is_not_finite_is_refused(
