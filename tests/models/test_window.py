@@ -184,6 +184,29 @@ def test_the_draw_is_learned() -> None:
     assert replayed.admitted == without.admitted
 
 
+@each_encoder
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=[
+                pytest.mark.cuda,
+                pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
+            ],
+        ),
+    ],
+)
+def test_what_is_learned_lies_on_the_cpu_wherever_it_was_learned(encoder: str, device: str) -> None:
+    config = configured(encoder, embedding_dim=32, min_steps=40)
+    state = LearningState.initial(config)
+    for number, window in enumerate(windows(checkerboard())):
+        state = learn_window(state, window, seed=number, draw=(), device=device).state
+    assert {tensor.device.type for tensor in flat(state.export()).values()} == {"cpu"}
+    assert purity(state, "A") >= 0.8
+
+
 def test_progress_goes_to_one() -> None:
     shares: list[float] = []
     learn_window(
