@@ -36,13 +36,14 @@ class LearningConfig:
     """Initial factor on cosine scores (the inverse temperature, learned afterwards)."""
 
     # one update
-    learning_rate: float = 0.01
+    learning_rate: float = 0.004
+    """Of the dense weights; rows take three times as much."""
     """Step size of the optimizer."""
     batch_size: int = 128
     """Sequences in a step; every position of a sequence is a target."""
     epochs: int = 4
     """Passes over the new samples in an incremental update."""
-    full_epochs: int = 8
+    full_epochs: int = 12
     """Passes over the archive in a full retrain."""
     lookahead: float = 0.2
     """Share of targets replaced by a later item of the same sample: tastes beside next steps."""
@@ -64,7 +65,7 @@ class LearningConfig:
     """γ of online EWC: what is left of the old Fisher after a consolidation."""
     fisher: str = "empirical"
     """Labels the Fisher is taken at: `empirical` (those observed) or `sampled` (the model's)."""
-    fisher_samples: int = 2048
+    fisher_samples: int = 1024
     """Targets per consolidation that the Fisher is estimated from."""
     replay_ratio: float = 1.0
     """Replayed samples per new sample in an update."""
