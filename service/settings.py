@@ -78,10 +78,14 @@ class LearnerSettings(BaseModel):
         0.25, gt=0, description="how often the learner looks at the log and at the jobs"
     )
     keep_versions: int = Field(
-        5, ge=1, description="latest activated versions whose checkpoints stay for a rollback"
+        5, ge=1, description="latest activated versions whose checkpoints stay for a rollback …"
     )
+    keep_hours: int = Field(
+        24, ge=0, description="… beside the latest version of each of so many hours …"
+    )
+    keep_days: int = Field(7, ge=0, description="… and of each of so many days")
     max_attempts: int = Field(
-        5, ge=1, description="a window that so many learners died in is refused"
+        10, ge=1, description="a window that so many learners died in is refused"
     )
     full_nice: int = Field(
         10, ge=0, le=19, description="niceness of the process that trains a full retrain"
@@ -95,6 +99,7 @@ class LimitSettings(BaseModel):
 
     max_body_bytes: int = Field(1_048_576, ge=1_024, description="larger bodies get 413")
     max_batch: int = Field(1_000, ge=1, description="events, items or requests in a batch")
+    max_explained: int = Field(50, ge=1, description="requests in a batch with `explain`")
     requests_per_s: float = Field(0.0, ge=0, description="per key; 0 is without limit")
     future_s: float = Field(300.0, ge=0, description="how far ahead a timestamp may lie")
 

@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(64), nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.Column("activated_ms", sa.BigInteger(), nullable=True),
+        sa.Column("pruned", sa.Boolean(), nullable=False),
         sa.Column("window_id", sa.BigInteger(), nullable=True),
         sa.Column("strategy", sa.JSON(), nullable=False),
         sa.Column("metrics", sa.JSON(), nullable=False),
@@ -43,6 +44,13 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=sa.text("status = 'active'"),
         postgresql_where=sa.text("status = 'active'"),
+    )
+    op.create_index(
+        "ix_versions_with_files",
+        "versions",
+        ["version"],
+        sqlite_where=sa.text("NOT pruned"),
+        postgresql_where=sa.text("NOT pruned"),
     )
     op.create_table(
         "windows",
@@ -143,6 +151,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(128), nullable=False),
         sa.Column("scopes", sa.JSON(), nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.Column("revoked_ms", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("digest", name="pk_api_keys"),
         sa.UniqueConstraint("name", name="uq_api_keys_name"),
     )
@@ -160,6 +169,7 @@ def upgrade() -> None:
                 "digest": "",
                 "created_ms": now,
                 "activated_ms": now,
+                "pruned": False,
                 "strategy": {},
                 "metrics": {},
                 "gate": {},

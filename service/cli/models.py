@@ -26,7 +26,7 @@ def list_models(
     limit: Annotated[int, typer.Option(min=1, help="so many, the latest first")] = 20,
     data_dir: DataDir = None,
 ) -> None:
-    """List the latest versions, what the gate said, and which one is served."""
+    """List the latest versions, which can be gone back to, and what the gate said."""
     with _registry(data_dir) as registry:
         head, versions = registry.head(), registry.versions(limit)
     for version in versions:
@@ -74,6 +74,7 @@ def _line(version: VersionRecord) -> str:
         f"{version.version:>6}",
         f"{version.status.value:<9}",
         f"{version.origin.value:<11}",
+        f"{'restorable' if version.restorable else '':<10}",
         f"{created:%Y-%m-%d %H:%M:%S}Z",
         f"{version.digest[:12]:<12}",
         f"{verdict} {reason}".strip(),

@@ -61,6 +61,13 @@ class VersionRecord:
     strategy: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     gate: dict[str, Any] = field(default_factory=dict)
+    pruned: bool = False
+    """Whether its checkpoint has been removed to make room."""
+
+    @property
+    def restorable(self) -> bool:
+        """Whether it can be activated: the gate let it pass, and its checkpoint is kept."""
+        return self.status is not VersionStatus.REJECTED and not self.pruned
 
     @property
     def learned_until_ms(self) -> int | None:

@@ -15,25 +15,26 @@ from service.domain.versions import FIRST_VERSION, Head, VersionRecord
 from service.errors import CorruptEntry
 from service.learner.champion import champion
 from service.learner.committing import Committed
+from service.learner.keeping import worth_keeping
 from service.learner.names import admitted_name, draw_name
 from service.learner.steps import ADMITTED, NOTIFIED, PRUNED, TRIMMED, Reached
 from service.learner.stores import Stores
+from service.settings import LearnerSettings
+from service.storage.clock import now_ms
 from service.storage.presence import LearnerPresence
 
 NameOf = Callable[[Position, int], str]
 
 _FILES_KEPT = 16
 """Latest versions whose draw and samples stay on file, to be admitted again at a start."""
-_LOOKED_AT = 1_000
-"""Latest versions among which those worth keeping are looked for."""
 
 
 class Aftermath:
     """Puts the other stores right after the head has moved."""
 
-    def __init__(self, stores: Stores, keep_versions: int, reached: Reached) -> None:
+    def __init__(self, stores: Stores, settings: LearnerSettings, reached: Reached) -> None:
         self._stores = stores
-        self._keep_versions = keep_versions
+        self._settings = settings
         self._reached = reached
         self._dropped: int | None = None
         self._presence = LearnerPresence(stores.client, stores.keys)
@@ -63,8 +64,8 @@ class Aftermath:
         Admitting is idempotent, so nothing needs to be known about how far the last one came.
         """
         registry, buffer = self._stores.registry, self._stores.buffer
-        undone = buffer.windows() - registry.learned_windows()
-        buffer.withdraw(undone)
+        held = buffer.windows()
+        buffer.withdraw(held - registry.learned_among(held))
         version: int | None = head.tip
         for _ in range(_FILES_KEPT):
             if version is None or version == FIRST_VERSION:
@@ -85,15 +86,15 @@ class Aftermath:
         self._stores.buffer.admit(samples, record.window_id)
 
     def _prune(self, head: Head) -> None:
-        """Drop checkpoints but those of the active version, the tip, the champion and the last
-        activated ones."""
-        records = self._stores.registry.versions(_LOOKED_AT)
-        activated = [record for record in records if record.activated_ms is not None]
-        activated.sort(key=lambda record: (record.activated_ms or 0, record.version), reverse=True)
-        named = {head.active, head.tip, champion(self._stores, head)}
-        keep = {record.version for record in activated[: self._keep_versions]} | named
+        """Drop checkpoints but those of the active version, the tip, the champion and those worth
+        keeping. The registry says so first: a version that is still on offer has its files."""
+        registry = self._stores.registry
+        records = registry.with_files()
+        kept = worth_keeping(records, now_ms(), self._settings)
+        kept |= {head.active, head.tip, champion(self._stores, head) or FIRST_VERSION}
+        registry.prune({record.version for record in records} - kept)
         self._stores.checkpoints.prune(
-            [(record.version, record.digest) for record in records if record.version in keep]
+            [(record.version, record.digest) for record in registry.with_files()]
         )
 
     def _drop_files_up_to(self, version: int) -> None:

@@ -16,6 +16,7 @@ from service.domain.weights import EventWeights
 from service.errors import CorruptCheckpoint, CorruptEntry, LogIncarnationMismatch, StaleHead
 from service.learner.aftermath import Aftermath
 from service.learner.archiving import Archiving
+from service.learner.attempts import Attempts
 from service.learner.bulletin import Bulletin
 from service.learner.catchup import CatchUp
 from service.learner.champion import champion
@@ -77,12 +78,12 @@ class Learner:
         self._opening = Opening(stores, self._archiving, signals, config, reached)
         self._learning = Learning(self._states, device, learn, reached)
         self._committing = Committing(stores, config, reached)
-        self._aftermath = Aftermath(stores, settings.learner.keep_versions, reached)
+        self._aftermath = Aftermath(stores, settings.learner, reached)
         self._incremental = Incremental(stores.jobs, self._unlearned)
         self._retrain = Retrain(stores, settings, self._unlearned, device)
         self._catch_up = CatchUp(stores, self._opening, self._learning, config)
         self._bulletin = Bulletin(stores, self._unlearned, self._watch, self._archiving, status)
-        self._max_attempts = settings.learner.max_attempts
+        self._attempts = Attempts(stores.registry, settings.learner.max_attempts)
         self._generation: int | None = None
 
     def turn(self) -> bool:
@@ -117,8 +118,13 @@ class Learner:
         self._generation = None
 
     def close(self) -> None:
-        """End what runs beside: the child of a full retrain."""
+        """End what runs beside, the child of a full retrain, and leave the window in work alive.
+
+        Raises:
+            Unavailable: the database does not answer; the attempt counts.
+        """
         self._retrain.close()
+        self._attempts.leave()
 
     def _follow(self, head: Head) -> None:
         """After a start, a failure or a rollback: begin again from what the stores say."""
@@ -155,14 +161,15 @@ class Learner:
 
     def _learn(self, head: Head, window: WindowRecord) -> None:
         self._status.turn(State.LEARNING)
-        attempts = self._stores.registry.begin_attempt(head, window)
+        deaths = self._attempts.begin(head, window)
         material = self._opening.material(window)
-        if attempts > self._max_attempts:
-            lesson = given_up(window, material, attempts - 1)
+        if self._attempts.are_too_many(deaths):
+            lesson = given_up(window, material, deaths)
         else:
             best = champion(self._stores, head)
             lesson = self._learning.lesson(head, window, material, best, self._go_on)
         done = self._commit(Work(head, window, Origin.INCREMENTAL), lesson)
+        self._attempts.end()
         self._incremental.learned(window.events, lesson, done)
         self._status.learned(lesson, done)
         self._bulletin.waiting(done.head, self._incremental.job_id)
@@ -170,7 +177,12 @@ class Learner:
     def _finish_full(self, head: Head, run: Run) -> bool:
         self._status.turn(State.LEARNING, "a full retrain is brought up to date")
         best = champion(self._stores, head)
-        lesson = self._catch_up.lesson(run, head, best, self._go_on)
+        try:
+            lesson = self._catch_up.lesson(run, head, best, self._go_on)
+        except (CorruptCheckpoint, CorruptEntry, RuntimeError, ValueError) as error:
+            log.exception("a full retrain cannot be brought up to date", job_id=run.job.job_id)
+            self._retrain.fail(f"it cannot be brought up to date: {error}"[:500])
+            return True
         done = self._commit(Work(head, None, Origin.FULL), lesson)
         self._retrain.done(lesson, done.version)
         self._status.learned(lesson, done)
@@ -188,8 +200,12 @@ class Learner:
 
     def _wait_for_full(self, head: Head, why: str) -> bool:
         """The old version serves on; a full retrain under the new settings takes over from it."""
-        self._status.turn(State.HALTED, f"{why}: learning goes on after a full retrain")
-        self._retrain.queue(head, f"the settings have changed: {why}")
+        waits = f"{why}: learning goes on after a full retrain"
+        came_to_nothing = self._retrain.queue(head, f"the settings have changed: {why}")
+        if came_to_nothing is not None:
+            waits = f"{waits}, and the last one came to nothing ({came_to_nothing})"
+            self._incremental.fail(waits)
+        self._status.turn(State.HALTED, waits)
         run = self._retrain.look(head, at_once=True)
         return False if run is None else self._finish_full(head, run)
 

@@ -162,9 +162,9 @@ def _best(active: int, champion: int | None, verdict: Verdict) -> int | None:
     return None
 
 
-def given_up(window: WindowRecord, material: Material, attempts: int) -> Lesson:
+def given_up(window: WindowRecord, material: Material, deaths: int) -> Lesson:
     """The lesson of a window that no learner survived: refused, and not tried again."""
-    reason = f"{attempts} learners have died or were stopped in this window; it is passed by."
+    reason = f"{deaths} learners have died in this window; it is passed by."
     return _refused(reason, window, material, {})
 
 

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import redis
@@ -82,7 +82,8 @@ def follow(
         if not worked:
             stop.wait(settings.learner.poll_s)
     if learner is not None:
-        learner.close()
+        with suppress(*_AWAY):
+            learner.close()
 
 
 @contextmanager

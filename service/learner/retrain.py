@@ -9,6 +9,7 @@ active version, and publishes: parent = tip, origin `full`.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -36,6 +37,19 @@ log = structlog.get_logger()
 _TRAINED = 0.9
 """Progress of a job whose child is done; catching up and judging are the rest."""
 _TELL_EVERY_S = 1.0
+_ASK_AGAIN_S = 600.0
+_ASK_AGAIN_WINDOWS = 10
+"""What came to nothing is asked for again after so long, or so many windows' worth of events."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The full retrain that changed settings ask for, as it was last queued."""
+
+    tip: int
+    at_s: float
+    waiting: int
+    """Events that were not learned at the time."""
 
 
 class Retrain:
@@ -49,17 +63,31 @@ class Retrain:
         self._unlearned = unlearned
         self._device = device
         self._run: Run | None = None
-        self._asked_for: int | None = None
+        self._asked: _Asked | None = None
+        self._ended: str | None = None
 
     @property
     def is_running(self) -> bool:
         return self._run is not None
 
-    def queue(self, head: Head, reason: str) -> None:
-        """Ask for a full retrain from this tip, once."""
-        if self._asked_for != head.tip:
-            self._stores.jobs.ask(JobMode.FULL, reason, head.position)
-            self._asked_for = head.tip
+    def queue(self, head: Head, reason: str) -> str | None:
+        """Ask for a full retrain from this tip; when one came to nothing, again after a while.
+
+        Returns:
+            How the last one ended, while it is not yet time to ask again; None while one is on
+            its way.
+        """
+        if self.is_running or self._stores.jobs.next_queued(JobMode.FULL) is not None:
+            return None
+        waiting, asked = self._unlearned.count(head.position), self._asked
+        if asked is not None and asked.tip == head.tip:
+            many = _ASK_AGAIN_WINDOWS * self._settings.window.max_events
+            is_time = time.monotonic() - asked.at_s >= _ASK_AGAIN_S
+            if not is_time and waiting - asked.waiting < many:
+                return self._ended or "it was cancelled"
+        self._stores.jobs.ask(JobMode.FULL, reason, head.position)
+        self._asked = _Asked(head.tip, time.monotonic(), waiting)
+        return None
 
     def wants(self) -> Position | None:
         """Up to where a queued one wants the log to be learned before it starts."""
@@ -133,7 +161,9 @@ class Retrain:
             done = JobStatus.SUCCEEDED
             self._stores.jobs.end(job.job_id, done, metrics=reason, model_version=head.active)
             return
-        seed = window_seed(self._settings.learning.seed, head.position, head.tip, "full")
+        number = self._stores.registry.next_version()  # a refused one took one: no seed twice
+        purpose = f"full:{number}"
+        seed = window_seed(self._settings.learning.seed, head.position, head.tip, purpose)
         child = Child(self._request(head, seed), self._settings.learner.full_nice)
         self._run = Run(job, child, head.tip, head.position, seed, time.monotonic())
         log.info("full retrain begins", job_id=job.job_id, version=head.tip)
@@ -145,9 +175,7 @@ class Retrain:
     def _request(self, head: Head, seed: int) -> Request:
         stores, settings = self._stores, self._settings
         skipped = [
-            (str(window.start), str(window.end))
-            for window in stores.registry.quarantined()
-            if window.end <= head.position
+            (str(start), str(end)) for start, end in stores.registry.passed_by(head.position)
         ]
         return Request(
             work_dir=str(stores.work_dir / "full"),
@@ -176,6 +204,7 @@ class Retrain:
     def _end(self, status: JobStatus, **said: Any) -> None:
         if self._run is None:
             return
+        self._ended = f"it was {status.value}: {said.get('error')}"
         self._stores.jobs.end(self._run.job.job_id, status, **said)
         log.info("full retrain ends", job_id=self._run.job.job_id, status=status.value)
         self._run.child.end()

@@ -7,7 +7,7 @@ both leave the windows saying what the model knows.
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.domain.interactions import Position
@@ -39,16 +39,22 @@ def activate(session: Session, head: HeadRow, target: Version, *, relearn: bool,
     make_active(session, head, version, now)
     head.tip, head.generation = version, head.generation + 1
     _retire_waiting(session, version)
-    session.execute(delete(Window).where(Window.status == WindowStatus.OPEN.value))
-    lineage = _lineage(session, version)
+    strike_open(session)
+    lineage = lineage_of(version)
     head.position_ms, head.position_seq = position.ms, position.seq
     if relearn:
         session.execute(
             delete(Window).where(
                 ends_after(reached), or_(Window.version.is_(None), Window.version.not_in(lineage))
-            )
+            ),
+            execution_options={"synchronize_session": False},
         )
     _tell_windows(session, lineage)
+
+
+def strike_open(session: Session) -> None:
+    """Windows in work on a tip that is not the tip any more are not windows: they are cut anew."""
+    session.execute(delete(Window).where(Window.status == WindowStatus.OPEN.value))
 
 
 def ends_after(position: Position) -> ColumnElement[bool]:
@@ -68,24 +74,27 @@ def _retire_waiting(session: Session, version: int) -> None:
     )
 
 
-def _tell_windows(session: Session, lineage: list[int]) -> None:
+def _tell_windows(session: Session, lineage: Select[tuple[int]]) -> None:
     for status, belongs in (
         (WindowStatus.LEARNED, Window.version.in_(lineage)),
         (WindowStatus.QUARANTINED, Window.version.not_in(lineage)),
     ):
         session.execute(
-            update(Window).where(Window.version.is_not(None), belongs).values(status=status.value)
+            update(Window)
+            .where(Window.version.is_not(None), Window.status != status.value, belongs)
+            .values(status=status.value)
+            .execution_options(synchronize_session=False)
         )
 
 
-def _lineage(session: Session, version: int) -> list[int]:
-    """The version and its ancestors, by one recursive query."""
+def lineage_of(version: int) -> Select[tuple[int]]:
+    """The version and its ancestors: a recursive query, to stand within others however long."""
     start = select(Version.version, Version.parent).where(Version.version == version)
     line = start.cte(recursive=True)
     line = line.union_all(
         select(Version.version, Version.parent).where(Version.version == line.c.parent)
     )
-    return list(session.scalars(select(line.c.version)))
+    return select(line.c.version)
 
 
 def _set_status(session: Session, version: int, status: VersionStatus) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from service.domain.versions import Head, WindowStatus
+from service.domain.interactions import Position
+from service.domain.versions import Head, Origin, VersionStatus, WindowStatus
 from service.errors import NotFound, StaleHead
+from service.storage.clock import now_ms
 from service.storage.records import head_record
 from service.storage.tables import HeadRow, Version, Window
 
@@ -65,6 +67,45 @@ def free_version(session: Session, version: int) -> int:
     if version != next_version(session):
         raise StaleHead(f"version {version} is not the next one any more")
     return version
+
+
+def add_version(
+    session: Session,
+    version: int,
+    *,
+    parent: int,
+    status: VersionStatus,
+    origin: Origin,
+    position: Position,
+    digest: str,
+    window_id: int | None,
+    strategy: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    gate: Mapping[str, Any],
+) -> None:
+    """Register a version, whose checkpoint lies under that number.
+
+    Raises:
+        StaleHead: another took the number.
+    """
+    session.add(
+        Version(
+            version=free_version(session, version),
+            parent=parent,
+            status=status.value,
+            origin=origin.value,
+            position_ms=position.ms,
+            position_seq=position.seq,
+            digest=digest,
+            created_ms=now_ms(),
+            pruned=False,
+            window_id=window_id,
+            strategy=dict(strategy),
+            metrics=dict(metrics),
+            gate=dict(gate),
+        )
+    )
+    session.flush()
 
 
 def close_windows(

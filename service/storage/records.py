@@ -42,6 +42,7 @@ def version_record(row: Version) -> VersionRecord:
         strategy=row.strategy,
         metrics=row.metrics,
         gate=row.gate,
+        pruned=row.pruned,
     )
 
 

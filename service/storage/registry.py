@@ -7,15 +7,14 @@ the commit started from: when generation, epoch, tip or position have moved, not
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Engine, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import select, update
 
-from service.domain.interactions import START, Position
+from service.domain.interactions import Position
 from service.domain.versions import (
+    FIRST_VERSION,
     Head,
     Origin,
     VersionRecord,
@@ -26,22 +25,21 @@ from service.domain.versions import (
 from service.errors import Conflict
 from service.storage import activation
 from service.storage.clock import now_ms
-from service.storage.database import reading, writing
+from service.storage.database import writing
 from service.storage.fencing import (
+    add_version,
     close_windows,
     fence,
     find_version,
-    free_version,
     lock_head,
     next_version,
 )
+from service.storage.lookups import Lookups
 from service.storage.records import head_record, version_record, window_record
-from service.storage.tables import HeadRow, Secret, Version, Window
-
-_SECRET_BYTES = 32
+from service.storage.tables import Version, Window
 
 
-class Registry:
+class Registry(Lookups):
     """Versions, windows and the head.
 
     Args:
@@ -49,95 +47,6 @@ class Registry:
 
     Every method raises `Unavailable` when the database does not answer.
     """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    # what is
-
-    def head(self) -> Head:
-        """The head at this moment."""
-        with reading(self._engine) as session:
-            return head_record(session.get_one(HeadRow, 1))
-
-    def version(self, version: int) -> VersionRecord:
-        """One version.
-
-        Raises:
-            NotFound: there is none of that number.
-        """
-        with reading(self._engine) as session:
-            return version_record(find_version(session, version))
-
-    def versions(self, limit: int = 100) -> list[VersionRecord]:
-        """The latest `limit` versions, newest first."""
-        query = select(Version).order_by(Version.version.desc()).limit(limit)
-        with reading(self._engine) as session:
-            return [version_record(row) for row in session.scalars(query)]
-
-    def next_version(self) -> int:
-        """The number that the next version will have."""
-        with reading(self._engine) as session:
-            return next_version(session)
-
-    def windows(
-        self,
-        after: Position = START,
-        statuses: Collection[WindowStatus] | None = None,
-        limit: int | None = None,
-    ) -> list[WindowRecord]:
-        """Windows that end after `after`, in the order of the log."""
-        query = (
-            select(Window)
-            .where(activation.ends_after(after))
-            .order_by(Window.end_ms, Window.end_seq, Window.window_id)
-            .limit(limit)
-        )
-        if statuses is not None:
-            query = query.where(Window.status.in_([status.value for status in statuses]))
-        with reading(self._engine) as session:
-            return [window_record(row) for row in session.scalars(query)]
-
-    def quarantined(self) -> list[WindowRecord]:
-        """Windows passed by without effect on the tip: refused, or undone by a rollback."""
-        return self.windows(statuses=(WindowStatus.REFUSED, WindowStatus.QUARANTINED))
-
-    def learned_windows(self) -> set[int]:
-        """Ids of the windows that the tip has learned: whose samples belong in the buffer."""
-        query = select(Window.window_id).where(Window.status == WindowStatus.LEARNED.value)
-        with reading(self._engine) as session:
-            return set(session.scalars(query))
-
-    def window_in_work(self, tip: int) -> WindowRecord | None:
-        """The window that a learner on `tip` opened and did not commit."""
-        query = select(Window).where(Window.status == WindowStatus.OPEN.value, Window.parent == tip)
-        with reading(self._engine) as session:
-            row = session.scalars(query).first()
-            return None if row is None else window_record(row)
-
-    def secret(self) -> bytes:
-        """The 32 bytes that key the hashes of users and events, made by the first who asks."""
-        with reading(self._engine) as session:
-            found = session.get(Secret, "hashes")
-        if found is not None:
-            return found.value
-        try:
-            with writing(self._engine) as session:
-                session.add(Secret(name="hashes", value=secrets.token_bytes(_SECRET_BYTES)))
-        except IntegrityError:
-            pass  # another was first: theirs holds
-        with reading(self._engine) as session:
-            return session.get_one(Secret, "hashes").value
-
-    def incarnation(self) -> str | None:
-        """The event log that the head's position belongs to; None before the first."""
-        with reading(self._engine) as session:
-            return session.get_one(HeadRow, 1).incarnation
-
-    def set_incarnation(self, incarnation: str) -> None:
-        """From now on the head's position belongs to this event log."""
-        with writing(self._engine) as session:
-            lock_head(session).incarnation = incarnation
 
     # the learner's commits
 
@@ -200,6 +109,19 @@ class Registry:
             row.attempts += 1
             return row.attempts
 
+    def take_back_attempt(self, window_id: int) -> None:
+        """The learner lived to leave a window that it did not commit: that was no attempt."""
+        with writing(self._engine) as session:
+            session.execute(
+                update(Window)
+                .where(
+                    Window.window_id == window_id,
+                    Window.status == WindowStatus.OPEN.value,
+                    Window.attempts > 0,
+                )
+                .values(attempts=Window.attempts - 1)
+            )
+
     def publish(
         self,
         head: Head,
@@ -216,7 +138,7 @@ class Registry:
         """Register a version and move the head to it, in one transaction.
 
         Tip and position move; so does `active`, unless the head is pinned: then the version waits
-        as `candidate`.
+        as `candidate`. A window that is in work on the old tip is struck out, to be cut anew.
 
         Args:
             head: the head that the work started from.
@@ -228,29 +150,25 @@ class Registry:
         """
         with writing(self._engine) as session:
             row = fence(session, head)
-            now = now_ms()
-            session.add(
-                Version(
-                    version=free_version(session, version),
-                    parent=head.tip,
-                    status=VersionStatus.CANDIDATE.value,
-                    origin=origin.value,
-                    position_ms=position.ms,
-                    position_seq=position.seq,
-                    digest=digest,
-                    created_ms=now,
-                    window_id=window_ids[-1] if window_ids else None,
-                    strategy=dict(strategy),
-                    metrics=dict(metrics),
-                    gate=dict(gate),
-                )
+            add_version(
+                session,
+                version,
+                parent=head.tip,
+                status=VersionStatus.CANDIDATE,
+                origin=origin,
+                position=position,
+                digest=digest,
+                window_id=window_ids[-1] if window_ids else None,
+                strategy=strategy,
+                metrics=metrics,
+                gate=gate,
             )
-            session.flush()
             close_windows(session, window_ids, WindowStatus.LEARNED, version=version)
+            activation.strike_open(session)
             row.tip, row.generation = version, row.generation + 1
             row.position_ms, row.position_seq = position.ms, position.seq
             if not row.pinned:
-                activation.make_active(session, row, version, now)
+                activation.make_active(session, row, version, now_ms())
             session.flush()
             return version_record(find_version(session, version))
 
@@ -282,22 +200,18 @@ class Registry:
         with writing(self._engine) as session:
             row = fence(session, head)
             if digest is not None:
-                number = next_version(session) if version is None else version
-                session.add(
-                    Version(
-                        version=free_version(session, number),
-                        parent=head.tip,
-                        status=VersionStatus.REJECTED.value,
-                        origin=origin.value,
-                        position_ms=reached.ms,
-                        position_seq=reached.seq,
-                        digest=digest,
-                        created_ms=now_ms(),
-                        window_id=None if window is None else window.window_id,
-                        strategy=dict(strategy or {}),
-                        metrics=dict(metrics),
-                        gate=dict(gate),
-                    )
+                add_version(
+                    session,
+                    next_version(session) if version is None else version,
+                    parent=head.tip,
+                    status=VersionStatus.REJECTED,
+                    origin=origin,
+                    position=reached,
+                    digest=digest,
+                    window_id=None if window is None else window.window_id,
+                    strategy=strategy or {},
+                    metrics=metrics,
+                    gate=gate,
                 )
             if window is not None:
                 close_windows(session, [window.window_id], WindowStatus.REFUSED, metrics, gate)
@@ -305,7 +219,23 @@ class Registry:
             session.flush()
             return head_record(row)
 
+    def prune(self, versions: Collection[int]) -> None:
+        """Say that the checkpoints of `versions` go: none of them can be activated any more.
+
+        Version 1 has none, and what is active or the tip at this moment stays; whoever activates
+        comes before (and the version stays) or after (and is told). The files go after that.
+        """
+        with writing(self._engine) as session:
+            row = lock_head(session)
+            gone = set(versions) - {FIRST_VERSION, row.active, row.tip}
+            session.execute(update(Version).where(Version.version.in_(gone)).values(pruned=True))
+
     # the operator's commits
+
+    def set_incarnation(self, incarnation: str) -> None:
+        """From now on the head's position belongs to this event log."""
+        with writing(self._engine) as session:
+            lock_head(session).incarnation = incarnation
 
     def activate(self, version: int, *, pin: bool = False, relearn: bool = False) -> Head:
         """Serve `version` and go on learning from it.
@@ -315,13 +245,18 @@ class Registry:
 
         Raises:
             NotFound: there is no such version.
-            Conflict: the gate rejected it.
+            Conflict: the gate rejected it, or its checkpoint has been removed.
         """
         with writing(self._engine) as session:
             row = lock_head(session)
             target = find_version(session, version)
             if target.status == VersionStatus.REJECTED.value:
                 raise Conflict(f"version {version} was rejected and cannot be activated")
+            if target.pruned:
+                raise Conflict(
+                    f"the checkpoint of version {version} has been removed to make room, so it "
+                    "cannot be activated; the list of models says which are restorable"
+                )
             activation.activate(session, row, target, relearn=relearn, now=now_ms())
             row.pinned = row.pinned or pin
             session.flush()

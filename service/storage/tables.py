@@ -52,6 +52,12 @@ class Version(Table):
             sqlite_where=text("status = 'active'"),
             postgresql_where=text("status = 'active'"),
         ),
+        Index(
+            "ix_versions_with_files",
+            "version",
+            sqlite_where=text("NOT pruned"),
+            postgresql_where=text("NOT pruned"),
+        ),
     )
 
     version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
@@ -63,6 +69,8 @@ class Version(Table):
     digest: Mapped[str] = mapped_column(String(64))
     created_ms: Mapped[int]
     activated_ms: Mapped[int | None]
+    pruned: Mapped[bool]
+    """Whether its checkpoint has been removed (or is about to be)."""
     window_id: Mapped[int | None]
     strategy: Mapped[dict[str, Any]]
     metrics: Mapped[dict[str, Any]]
@@ -180,7 +188,7 @@ class CatalogueHead(Table):
 
 
 class ApiKeyRow(Table):
-    """An api key, by the digest of its token."""
+    """An api key, by the digest of its token; it stays when it is revoked."""
 
     __tablename__ = "api_keys"
 
@@ -188,3 +196,4 @@ class ApiKeyRow(Table):
     name: Mapped[str] = mapped_column(String(128), unique=True)
     scopes: Mapped[list[str]]
     created_ms: Mapped[int]
+    revoked_ms: Mapped[int | None]

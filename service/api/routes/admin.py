@@ -39,8 +39,6 @@ router = APIRouter(prefix="/v1/admin", tags=["admin"], dependencies=[Depends(ADM
 
 T = TypeVar("T")
 
-_MAX_VERSIONS = 1_000_000
-
 JobId = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[0-9a-zA-Z-]+$")]
 Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
@@ -98,10 +96,8 @@ async def list_models(
 ) -> Response:
     """Model versions, newest first."""
     before = None if cursor is None else cursors.read(cursor, tuple[int])[0]
-    found = await to_thread.run_sync(
-        services_of(request).registry.versions, limit + 1 if before is None else _MAX_VERSIONS
-    )
-    found = [record for record in found if before is None or record.version < before]
+    registry = services_of(request).registry
+    found = await to_thread.run_sync(registry.versions, limit + 1, before)
     next_cursor = cursors.make(found[limit - 1].version) if len(found) > limit else None
     models = [model_out(record) for record in found[:limit]]
     return answer({"models": models, "next_cursor": next_cursor})

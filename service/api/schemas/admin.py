@@ -69,6 +69,7 @@ class ModelOut(Shape):
     digest: str
     created_at: str
     activated_at: str | None
+    restorable: bool
     strategy: dict[str, Any]
     metrics: dict[str, Any]
     gate: dict[str, Any]
@@ -127,6 +128,7 @@ def model_out(record: VersionRecord) -> dict[str, Any]:
         "digest": record.digest,
         "created_at": format_time(record.created_ms),
         "activated_at": format_time(record.activated_ms),
+        "restorable": record.restorable,
         "strategy": record.strategy,
         "metrics": record.metrics,
         "gate": record.gate,

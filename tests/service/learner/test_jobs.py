@@ -7,11 +7,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 
+from models.continual.gate import REFUSED, Verdict
 from models.continual.window import Candidate, learn_window
 from service.domain.versions import Job, JobMode, JobStatus, Origin, VersionStatus
+from service.errors import CorruptEntry
 from service.learner.learner import Learner
+from service.learner.learning import Abandoned
 from tests.service.learner.world import World, clicks, differences, post, settle
 
 
@@ -74,7 +78,7 @@ def test_a_job_whose_window_is_refused_is_rejected_and_says_which(world: World) 
     done = world.stores.jobs.get(job.job_id)
     assert done.status is JobStatus.REJECTED
     (refused,) = done.metrics["refused"]
-    assert refused["window"]["window_id"] == world.stores.registry.quarantined()[0].window_id
+    assert refused["window"]["window_id"] == world.stores.registry.windows()[0].window_id
     assert "finite" in str(done.error)
 
 
@@ -201,3 +205,89 @@ def test_another_dimension_serves_on_and_retrains_once(world: World) -> None:
     assert registry.version(5).metrics["positive"] == 100
     jobs, _ = world.stores.jobs.list(10)
     assert [job.mode for job in jobs] == [JobMode.FULL]
+
+
+def with_dimension(world: World, embedding_dim: int) -> None:
+    """As if the service were started again under other settings."""
+    learning = replace(world.settings.learning, embedding_dim=embedding_dim)
+    world.settings = world.settings.model_copy(update={"learning": learning})
+
+
+def test_another_dimension_while_a_window_is_open_cuts_it_anew(world: World) -> None:
+    registry = world.stores.registry
+    post(world.settings, clicks(200))
+
+    def stopped(*args: Any, **named: Any) -> Candidate:
+        world.stop.set()
+        return learn_window(*args, **named)
+
+    world.learner().turn()
+    with pytest.raises(Abandoned):
+        world.learner(learn=stopped).turn()
+    world.stop.clear()
+    before = registry.window_in_work(2)
+    assert before is not None
+    with_dimension(world, 12)
+    learner = world.learner()
+    work_until(learner, lambda: registry.head().tip == 4)
+    assert registry.version(3).origin is Origin.FULL
+    window = registry.windows()[-1]
+    assert (window.parent, window.start, window.end) == (3, before.start, before.end)
+    assert registry.version(4).window_id == window.window_id
+
+
+def test_a_full_retrain_that_came_to_nothing_is_asked_for_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its jobs and those that wait for it end with a sentence; learning goes on in the end."""
+    registry, jobs = world.stores.registry, world.stores.jobs
+    post(world.settings, clicks(100))
+    settle(world.learner())
+    with_dimension(world, 12)
+    learner = world.learner()
+    learner.turn()
+    first = jobs.running(JobMode.FULL)[0]
+    monkeypatch.setattr(learner._learning, "judge", refusing)
+    work_until(learner, ended(world, first))
+    post(world.settings, clicks(100, seed=1))
+    asked = ask(world)
+    for _ in range(3):
+        learner.turn()
+    assert [job.job_id for job in jobs.list(10)[0] if job.mode is JobMode.FULL] == [first.job_id]
+    waited = jobs.get(asked.job_id)
+    assert waited.status is JobStatus.FAILED
+    assert "embedding_dim" in str(waited.error)
+    assert "a test refuses" in str(waited.error)
+    assert "a test refuses" in world.status.fields["detail"]
+    monkeypatch.undo()
+    post(world.settings, clicks(1_000, seed=2), batch=500)
+    work_until(learner, lambda: registry.version(registry.head().tip).origin is Origin.FULL)
+    settle(learner)
+    assert registry.head().position == world.stores.log.last()
+    seeds = [registry.version(version).metrics["seed"] for version in (3, 4)]
+    assert seeds[0] != seeds[1], "the same again would be refused again"
+
+
+def test_a_full_retrain_that_cannot_catch_up_fails_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post(world.settings, clicks(100))
+    learner = world.learner()
+    settle(learner)
+    job = ask(world, JobMode.FULL)
+
+    def broken(*args: Any) -> None:
+        raise CorruptEntry("the draw is gone")
+
+    monkeypatch.setattr(learner._catch_up, "lesson", broken)
+    work_until(learner, ended(world, job))
+    done = world.stores.jobs.get(job.job_id)
+    assert done.status is JobStatus.FAILED
+    assert "the draw is gone" in str(done.error)
+    post(world.settings, clicks(100, seed=1))
+    settle(learner)
+    assert world.stores.registry.head().tip == 3
+
+
+def refusing(*args: Any) -> Verdict:
+    return Verdict(False, REFUSED, "a test refuses", {}, {}, None)

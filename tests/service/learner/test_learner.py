@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from service.domain.interactions import START
 from service.domain.versions import Origin, VersionStatus, WindowStatus
+from service.errors import Conflict
 from tests.service.learner.world import World, clicks, differences, post, settle
 
 
@@ -81,7 +84,8 @@ def test_weightless_events_are_archived_and_teach_nothing(world: World) -> None:
 
 
 def test_old_checkpoints_go_and_those_for_a_rollback_stay(world: World) -> None:
-    learner_settings = world.settings.learner.model_copy(update={"keep_versions": 2})
+    few = {"keep_versions": 2, "keep_hours": 0, "keep_days": 0}
+    learner_settings = world.settings.learner.model_copy(update=few)
     world.settings = world.settings.model_copy(update={"learner": learner_settings})
     post(world.settings, clicks(500))
     settle(world.learner())
@@ -93,3 +97,13 @@ def test_old_checkpoints_go_and_those_for_a_rollback_stay(world: World) -> None:
         if checkpoints.exists(record.version, record.digest)
     }
     assert kept == {5, 6} | ({champion} - {1})
+    assert {record.version for record in registry.versions() if record.restorable} == kept | {1}
+    (gone, *_) = {2, 3, 4} - kept
+    head = registry.head()
+    with pytest.raises(Conflict, match="removed"):
+        registry.activate(gone)
+    assert registry.head() == head
+    registry.activate(5)
+    post(world.settings, clicks(100, seed=1))
+    settle(world.learner())
+    assert registry.version(registry.head().tip).parent == 5

@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from models.continual.window import Candidate, learn_window
+from service.domain.versions import WindowStatus
 from service.learner.learner import Learner
 from service.learner.learning import Abandoned
 from service.learner.process import follow
@@ -88,6 +89,35 @@ def test_a_window_in_training_is_abandoned_and_done_again(world: World) -> None:
     world.stop.clear()
     settle(world.learner())
     assert registry.version(2).window_id == window.window_id
+
+
+def test_only_deaths_count_against_a_window(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stops, and tries while a store is away, are no deaths: the window is learned in the end."""
+    few = world.settings.learner.model_copy(update={"max_attempts": 1})
+    world.settings = world.settings.model_copy(update={"learner": few})
+    post(world.settings, clicks(100))
+
+    def stopped(*args: Any, **named: Any) -> Candidate:
+        world.stop.set()
+        return learn_window(*args, **named)
+
+    for _ in range(3):
+        learner = world.learner(learn=stopped)
+        follow(lambda learner=learner: learner, world.status, world.stop, world.settings)  # type: ignore[misc]
+        world.stop.clear()
+    learner = world.learner()
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(world.stores.checkpoints, "write", no_room)
+        for _ in range(3):
+            with pytest.raises(OSError, match="no space"):
+                learner.turn()
+            learner.forget()
+    settle(learner)
+    assert world.stores.registry.windows()[0].status is WindowStatus.LEARNED
+
+
+def no_room(*args: Any) -> str:
+    raise OSError("no space left on device")
 
 
 @pytest.mark.processes

@@ -52,7 +52,7 @@ def small_settings(
         namespace=namespace,
         device="cpu",
         window=WindowSettings(max_events=100, max_age_s=3_600.0),
-        learner=LearnerSettings(threads=1, poll_s=0.02, max_attempts=100),
+        learner=LearnerSettings(threads=1, poll_s=0.02),
         learning=LearningConfig(**{**SMALL, **learning}),
     )
 

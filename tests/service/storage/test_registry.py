@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from service.domain.interactions import START, Position
 from service.domain.versions import (
@@ -39,7 +39,7 @@ def test_publishing_moves_everything_at_once(registry: Registry) -> None:
     assert record.metrics == {"recall@20": 0.5}
     assert statuses(registry) == {1: VersionStatus.RETIRED, 2: VersionStatus.ACTIVE}
     assert windows(registry) == {1: WindowStatus.LEARNED}
-    assert registry.learned_windows() == {1}
+    assert registry.learned_among({1, 2, 5_000}) == {1}
     assert registry.window_in_work(head.tip) is None
 
 
@@ -117,7 +117,8 @@ def test_a_refusal_moves_the_position_alone(registry: Registry) -> None:
     assert after.generation == head.generation
     assert statuses(registry)[3] is VersionStatus.REJECTED
     assert registry.version(3).gate == {"verdict": "refused"}
-    assert [w.window_id for w in registry.quarantined()] == [window.window_id]
+    assert registry.passed_by(window.end) == [(window.start, window.end)]
+    assert registry.passed_by(window.start) == []
     assert learn(registry).version == 4
     assert registry.version(4).parent == 2
 
@@ -280,3 +281,89 @@ def test_the_incarnation_is_remembered(registry: Registry) -> None:
     registry.set_incarnation("one")
     registry.set_incarnation("two")
     assert registry.incarnation() == "two"
+
+
+def test_stretches_passed_by_are_merged(registry: Registry) -> None:
+    for _ in range(5):
+        learn(registry)
+    registry.activate(4)
+    registry.refuse(registry.head(), open_next(registry, registry.head()), gate={}, metrics={})
+    learn(registry)
+    registry.refuse(registry.head(), open_next(registry, registry.head()), gate={}, metrics={})
+    head = registry.head()
+    assert registry.passed_by(head.position) == [
+        (Position(30, 0), Position(60, 0)),
+        (Position(70, 0), Position(80, 0)),
+    ]
+
+
+def test_a_pruned_version_cannot_be_activated(registry: Registry) -> None:
+    for _ in range(3):
+        learn(registry)
+    registry.prune({1, 2, 4})
+    restorable = {record.version: record.restorable for record in registry.versions()}
+    assert restorable == {1: True, 2: False, 3: True, 4: True}, "4 is active; 1 needs no files"
+    assert [record.version for record in registry.with_files()] == [4, 3, 1]
+    head = registry.head()
+    with pytest.raises(Conflict, match="version 2 has been removed"):
+        registry.activate(2)
+    assert registry.head() == head
+    assert registry.activate(3).active == 3
+
+
+def test_versions_are_paged_from_a_number(registry: Registry) -> None:
+    for _ in range(4):
+        learn(registry)
+    assert [record.version for record in registry.versions(2, before=4)] == [3, 2]
+
+
+def test_a_published_full_retrain_strikes_out_the_window_in_work(registry: Registry) -> None:
+    learn(registry)
+    head = registry.head()
+    window = open_next(registry, head)
+    registry.publish(
+        head,
+        [],
+        version=3,
+        origin=Origin.FULL,
+        position=head.position,
+        digest="f" * 64,
+        strategy={},
+        metrics={},
+        gate={},
+    )
+    assert registry.window_in_work(2) is None
+    again = open_next(registry, registry.head())
+    assert (again.parent, again.start, again.end) == (3, window.start, window.end)
+
+
+def test_an_attempt_that_the_learner_lived_through_is_taken_back(registry: Registry) -> None:
+    head = registry.head()
+    window = open_next(registry, head)
+    assert [registry.begin_attempt(head, window) for _ in range(2)] == [1, 2]
+    registry.take_back_attempt(window.window_id)
+    assert registry.begin_attempt(head, window) == 2
+    registry.take_back_attempt(5_000)
+
+
+def test_a_long_line_of_versions_is_no_list_of_parameters(sqlite_engine: Engine) -> None:
+    """SQLite takes some 32,000 parameters, PostgreSQL 65,535; a version a minute makes more."""
+    registry, last = Registry(sqlite_engine), 40_000
+    learn(registry)
+    columns = "status, origin, position_ms, position_seq, digest, created_ms, pruned"
+    with sqlite_engine.begin() as connection:
+        connection.execute(
+            text(
+                "WITH RECURSIVE line(n) AS (SELECT 3 UNION ALL SELECT n + 1 FROM line WHERE n < :n)"
+                f" INSERT INTO versions (version, parent, {columns}, strategy, metrics, gate)"
+                " SELECT n, n - 1, 'retired', 'incremental', n, 0, '', 0, 0, '{}', '{}', '{}'"
+                " FROM line"
+            ),
+            {"n": last},
+        )
+    assert registry.activate(last).tip == last
+    assert windows(registry) == {1: WindowStatus.LEARNED}
+    assert registry.activate(last - 1, relearn=True).tip == last - 1
+    assert windows(registry) == {1: WindowStatus.LEARNED}
+    assert registry.activate(1).tip == 1
+    assert windows(registry) == {1: WindowStatus.QUARANTINED}

@@ -1,0 +1,139 @@
+"""What the registry knows: versions, windows and the head, read as they are."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection
+
+from sqlalchemy import Engine, not_, select
+from sqlalchemy.exc import IntegrityError
+
+from service.domain.interactions import START, Position
+from service.domain.versions import Head, VersionRecord, WindowRecord, WindowStatus
+from service.storage import activation
+from service.storage.database import reading, writing
+from service.storage.fencing import find_version, next_version
+from service.storage.records import head_record, version_record, window_record
+from service.storage.tables import HeadRow, Secret, Version, Window
+
+_SECRET_BYTES = 32
+_ASKED_AT_ONCE = 1_000
+
+
+class Lookups:
+    """The reading half of `Registry`.
+
+    Args:
+        engine: a database that `migrate` has prepared.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def head(self) -> Head:
+        """The head at this moment."""
+        with reading(self._engine) as session:
+            return head_record(session.get_one(HeadRow, 1))
+
+    def version(self, version: int) -> VersionRecord:
+        """One version.
+
+        Raises:
+            NotFound: there is none of that number.
+        """
+        with reading(self._engine) as session:
+            return version_record(find_version(session, version))
+
+    def versions(self, limit: int = 100, before: int | None = None) -> list[VersionRecord]:
+        """The latest `limit` versions, newest first; those below `before` alone, if it is given."""
+        query = select(Version).order_by(Version.version.desc()).limit(limit)
+        if before is not None:
+            query = query.where(Version.version < before)
+        with reading(self._engine) as session:
+            return [version_record(row) for row in session.scalars(query)]
+
+    def with_files(self) -> list[VersionRecord]:
+        """The versions whose checkpoints have not been removed, newest first."""
+        query = select(Version).where(not_(Version.pruned)).order_by(Version.version.desc())
+        with reading(self._engine) as session:
+            return [version_record(row) for row in session.scalars(query)]
+
+    def next_version(self) -> int:
+        """The number that the next version will have."""
+        with reading(self._engine) as session:
+            return next_version(session)
+
+    def windows(
+        self,
+        after: Position = START,
+        statuses: Collection[WindowStatus] | None = None,
+        limit: int | None = None,
+    ) -> list[WindowRecord]:
+        """Windows that end after `after`, in the order of the log."""
+        query = (
+            select(Window)
+            .where(activation.ends_after(after))
+            .order_by(Window.end_ms, Window.end_seq, Window.window_id)
+            .limit(limit)
+        )
+        if statuses is not None:
+            query = query.where(Window.status.in_([status.value for status in statuses]))
+        with reading(self._engine) as session:
+            return [window_record(row) for row in session.scalars(query)]
+
+    def passed_by(self, until: Position) -> list[tuple[Position, Position]]:
+        """Stretches (after, up to) of the log up to `until` that have no effect on the tip.
+
+        They were refused, or undone by a rollback; neighbours are one stretch.
+        """
+        passed = (WindowStatus.REFUSED.value, WindowStatus.QUARANTINED.value)
+        query = (
+            select(Window.start_ms, Window.start_seq, Window.end_ms, Window.end_seq)
+            .where(Window.status.in_(passed), not_(activation.ends_after(until)))
+            .order_by(Window.start_ms, Window.start_seq)
+        )
+        found: list[tuple[Position, Position]] = []
+        with reading(self._engine) as session:
+            for start_ms, start_seq, *end in session.execute(query):
+                start, stop = Position(start_ms, start_seq), Position(*end)
+                if found and start <= found[-1][1]:
+                    start, last = found.pop()
+                    stop = max(stop, last)
+                found.append((start, stop))
+        return found
+
+    def learned_among(self, window_ids: Collection[int]) -> set[int]:
+        """Those of the windows that the tip has learned: whose samples belong in the buffer."""
+        learned, ids = Window.status == WindowStatus.LEARNED.value, sorted(window_ids)
+        found: set[int] = set()
+        with reading(self._engine) as session:
+            for at in range(0, len(ids), _ASKED_AT_ONCE):
+                asked = Window.window_id.in_(ids[at : at + _ASKED_AT_ONCE])
+                found.update(session.scalars(select(Window.window_id).where(learned, asked)))
+        return found
+
+    def window_in_work(self, tip: int) -> WindowRecord | None:
+        """The window that a learner on `tip` opened and did not commit."""
+        query = select(Window).where(Window.status == WindowStatus.OPEN.value, Window.parent == tip)
+        with reading(self._engine) as session:
+            row = session.scalars(query).first()
+            return None if row is None else window_record(row)
+
+    def secret(self) -> bytes:
+        """The 32 bytes that key the hashes of users and events, made by the first who asks."""
+        with reading(self._engine) as session:
+            found = session.get(Secret, "hashes")
+        if found is not None:
+            return found.value
+        try:
+            with writing(self._engine) as session:
+                session.add(Secret(name="hashes", value=secrets.token_bytes(_SECRET_BYTES)))
+        except IntegrityError:
+            pass  # another was first: theirs holds
+        with reading(self._engine) as session:
+            return session.get_one(Secret, "hashes").value
+
+    def incarnation(self) -> str | None:
+        """The event log that the head's position belongs to; None before the first."""
+        with reading(self._engine) as session:
+            return session.get_one(HeadRow, 1).incarnation
