@@ -13,6 +13,7 @@ FreshetError
 ├── RateLimited                too many requests for a key
 ├── Unavailable                a store does not answer in time
 │   ├── Backpressure           nothing was accepted; try later
+│   ├── Overloaded             too many answers are waiting to be made; try later
 │   └── OutcomeUnknown         it may have been accepted; send the same ids again
 ├── StaleHead                  the registry's head moved under a commit
 ├── LogIncarnationMismatch     the event log is not the one that the checkpoint was made from
@@ -92,6 +93,10 @@ class Unavailable(FreshetError):
 
 class Backpressure(Unavailable):
     """The log is full or cannot persist: nothing was accepted."""
+
+
+class Overloaded(Unavailable):
+    """Too many answers are waiting to be made: this request was not begun."""
 
 
 class OutcomeUnknown(Unavailable):

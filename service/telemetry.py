@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -16,6 +19,7 @@ class Metrics:
         self._make_request_metrics()
         self._make_serving_metrics()
         self._make_store_metrics()
+        self._make_learner_metrics()
 
     def _make_request_metrics(self) -> None:
         to = self.registry
@@ -59,15 +63,20 @@ class Metrics:
             ["without"],
             registry=to,
         )
+        self.overloaded = Counter(
+            "freshet_overloaded_requests",
+            "Requests not begun because too many answers were waiting.",
+            registry=to,
+        )
         self.ranking_batch = Histogram(
             "freshet_ranking_batch_size",
-            "Queries encoded together.",
+            "Answers made together.",
             buckets=_SIZES,
             registry=to,
         )
         self.ranking_seconds = Histogram(
             "freshet_ranking_seconds",
-            "Time to encode and search one batch of queries.",
+            "Time to make one batch of answers.",
             buckets=_SECONDS,
             registry=to,
         )
@@ -103,6 +112,46 @@ class Metrics:
         self.store_up = Gauge(
             "freshet_store_up", "1 while a store answers.", ["store"], registry=to
         )
+
+    def _make_learner_metrics(self) -> None:
+        """What the learner says of itself; every replica shows the same."""
+        to = self.registry
+        self.learner_up = Gauge(
+            "freshet_learner_up", "1 while a learner's heartbeat is heard.", registry=to
+        )
+        self.learner_halted = Gauge(
+            "freshet_learner_halted", "1 while the learner refuses to learn.", registry=to
+        )
+        self.learner_lag_events = Gauge(
+            "freshet_learner_lag_events", "Events not learned, as the learner says.", registry=to
+        )
+        self.learner_update_seconds = Gauge(
+            "freshet_learner_update_seconds", "Time that the last update took.", registry=to
+        )
+        self.learner_positions_per_s = Gauge(
+            "freshet_learner_positions_per_second", "Speed of the last update.", registry=to
+        )
+        self.learner_windows = Gauge(
+            "freshet_learner_windows",
+            "Windows since the learner's start, by the gate's verdict.",
+            ["verdict"],
+            registry=to,
+        )
+
+    def show_learner(self, said: Mapping[str, Any] | None) -> None:
+        """Take over what the learner's status document says; None when none is heard."""
+        said = said or {}
+        last = said.get("last_update") or {}
+        self.learner_up.set(bool(said))
+        self.learner_halted.set(said.get("state") == "halted")
+        for gauge, value in (
+            (self.learner_lag_events, said.get("lag_events")),
+            (self.learner_update_seconds, last.get("update_s")),
+            (self.learner_positions_per_s, last.get("positions_per_s")),
+        ):
+            gauge.set(float("nan") if value is None else value)
+        for verdict, count in (said.get("verdicts") or {}).items():
+            self.learner_windows.labels(verdict).set(count)
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""

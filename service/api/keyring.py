@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.errors import Forbidden, SettingsError, Unauthenticated, Unavailable
+from service.storage.api_keys import KnownKeys
 
 SCOPES = ("recommend", "catalog", "admin")
 
@@ -27,29 +28,33 @@ ANYBODY = Caller("anybody", frozenset(SCOPES))
 class KeyRing:
     """The digests of all keys, refreshed now and then.
 
+    Closed until the database has been heard: nobody is let in on the guess that there is no key.
+
     Args:
-        read: reads digest (hex) → name and scopes from the database.
-        public: whether the service listens beyond this machine; if not, and only then, the absence
-            of any key turns auth off.
+        read: reads the keys from the database.
+        public: whether the service listens beyond this machine; if not, and only then, auth is off
+            where no key was ever made.
     """
 
-    def __init__(
-        self, read: Callable[[], Mapping[str, tuple[str, Iterable[str]]]], *, public: bool
-    ) -> None:
+    def __init__(self, read: Callable[[], KnownKeys], *, public: bool) -> None:
         self._read = read
         self._public = public
         self._callers: tuple[tuple[str, Caller], ...] | None = None
+        self._made = False
 
     @property
     def off(self) -> bool:
-        """Whether anybody may do anything: on loopback, with no key made."""
-        return not self._public and not self._callers
+        """Whether anybody may do anything: on loopback, when the database said that there never
+        was a key. One that was revoked counts."""
+        return not self._public and self._callers is not None and not self._made
 
     def refresh(self) -> None:
         """Read the keys anew. Errors of the database pass through and leave the old ones."""
+        known = self._read()
+        self._made = known.made
         self._callers = tuple(
             (digest, Caller(name, frozenset(scopes)))
-            for digest, (name, scopes) in self._read().items()
+            for digest, (name, scopes) in known.valid.items()
         )
 
     def check_start(self) -> None:
@@ -60,7 +65,7 @@ class KeyRing:
         """
         if self._public and self._callers is not None and not self._callers:
             raise SettingsError(
-                "no API key has been made, and the service would listen beyond this machine: make "
+                "there is no valid API key, and the service would listen beyond this machine: make "
                 "one with `freshet keys create`, or set FRESHET_HOST=127.0.0.1"
             )
 

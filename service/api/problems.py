@@ -33,6 +33,7 @@ _KINDS: tuple[tuple[type[errors.FreshetError], int, str, str], ...] = (
     (errors.Forbidden, 403, "forbidden", "The key does not allow this"),
     (errors.RateLimited, 429, "rate-limited", "Too many requests"),
     (errors.Backpressure, 503, "backpressure", "Nothing was accepted"),
+    (errors.Overloaded, 503, "overloaded", "Too much is waiting"),
     (errors.OutcomeUnknown, 503, "outcome-unknown", "It may have been accepted"),
     (errors.Unavailable, 503, "unavailable", "A store does not answer"),
 )

@@ -96,7 +96,7 @@ def check_access(settings: Settings) -> None:
     engine = database.connect(database.database_url(settings))
     try:
         database.check_revision(engine)
-        keys = KeyRing(ApiKeys(engine).digests, public=True)
+        keys = KeyRing(ApiKeys(engine).known, public=True)
         keys.refresh()
         keys.check_start()
     finally:

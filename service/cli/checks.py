@@ -7,11 +7,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from service.cli.embedded import find_server, remembered_url
 from service.errors import FreshetError, SettingsError, Unavailable
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.storage.api_keys import KnownKeys
 
 _LEAST_FREE_BYTES: Final = 1 << 30
 _OLDEST_PYTHON: Final = (3, 11)
@@ -180,7 +183,7 @@ def check_database(settings: Settings) -> Iterator[Finding]:
     try:
         check_revision(engine)
         yield Finding(f"registry: {name}, migrated")
-        yield from _key_findings(settings, len(ApiKeys(engine).digests()))
+        yield from _key_findings(settings, ApiKeys(engine).known())
         yield from _log_findings(settings, Registry(engine))
     except SettingsError as error:
         yield Finding(f"registry: {error}", "run `freshet migrate`")
@@ -197,15 +200,19 @@ def _sqlite_exists(settings: Settings) -> bool:
     return (settings.data_dir / database_url(settings).rsplit("/", 1)[1]).exists()
 
 
-def _key_findings(settings: Settings, keys: int) -> Iterator[Finding]:
-    if keys or is_loopback(settings.host):
-        said = f"{keys} in use" if keys else "none: auth is off on a loopback address"
-        yield Finding(f"keys: {said}")
-    else:
+def _key_findings(settings: Settings, known: KnownKeys) -> Iterator[Finding]:
+    remedy = "run `freshet keys create NAME`"
+    if known.valid:
+        yield Finding(f"keys: {len(known.valid)} in use")
+    elif not is_loopback(settings.host):
         yield Finding(
             f"keys: none, and {settings.host} is no loopback address: the api will not start",
-            "run `freshet keys create NAME`, or listen on 127.0.0.1",
+            f"{remedy}, or listen on 127.0.0.1",
         )
+    elif known.made:
+        yield Finding("keys: all are revoked: the api lets nobody in", remedy)
+    else:
+        yield Finding("keys: none: auth is off on a loopback address")
 
 
 def is_loopback(host: str) -> bool:

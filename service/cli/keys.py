@@ -44,8 +44,10 @@ def create(
 def list_keys(data_dir: DataDir = None) -> None:
     """List the keys by name; the keys themselves cannot be shown."""
     with _keys(data_dir) as keys:
-        found = keys.list()
-    if not found:
+        found, made = keys.list(), keys.known().made
+    if not found and made:
+        typer.echo("no valid keys: all are revoked, and nobody is let in", err=True)
+    elif not found:
         typer.echo("no keys: auth is off, and only a loopback address is served", err=True)
     for key in found:
         typer.echo(f"{key.name}\t{','.join(sorted(key.scopes))}")

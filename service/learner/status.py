@@ -10,6 +10,7 @@ whether a learner that was fenced may take over.
     lag_events, next_update_ms  what is not learned yet, and when it will be cut at the latest
     last_update                 the last window's version, verdict, counts, seconds, positions/s
     updates, refused            windows published and refused since the start
+    verdicts                    windows since the start by the gate's verdict
     repeats, dead_letters       events dropped as repeats since the start; undecodable entries
     dedupe_ids, dedupe_from_ms  the window of remembered event ids: how many, and since when
     buffer                      samples in the replay buffer
@@ -69,6 +70,7 @@ class Status:
             "since_ms": now_ms(),
             "updates": 0,
             "refused": 0,
+            "verdicts": {},
             "repeats": 0,
         }
         self._heard_s = time.monotonic()
@@ -102,13 +104,15 @@ class Status:
         """Count an update, and keep its numbers as the last ones."""
         numbers = ("events", "positive", "repeats", "update_s", "positions_per_s", "prequential")
         counter = "updates" if done.accepted else "refused"
+        verdict, verdicts = lesson.gate["verdict"], self._fields["verdicts"]
         self.say(
             **{counter: self._fields[counter] + 1},
+            verdicts={**verdicts, verdict: verdicts.get(verdict, 0) + 1},
             repeats=self._fields["repeats"] + lesson.metrics.get("repeats", 0),
             last_update={
                 "version": done.version,
                 "accepted": done.accepted,
-                "verdict": lesson.gate["verdict"],
+                "verdict": verdict,
                 "at_ms": now_ms(),
                 **{name: lesson.metrics[name] for name in numbers if name in lesson.metrics},
             },

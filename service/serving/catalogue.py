@@ -9,7 +9,7 @@ catalogue.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -77,6 +77,15 @@ class CatalogueView:
     def __len__(self) -> int:
         """Items known to the catalogue, hidden ones and tombstones included (an upper bound)."""
         return len(self._base.entries) + len(self._changes)
+
+    @property
+    def ground(self) -> Container[str]:
+        """Ids that the catalogue has an entry for, but for the latest few.
+
+        The same object in all views between which only little was written, so that what is derived
+        from it can be kept.
+        """
+        return self._base.entries
 
     def entry(self, item_id: str) -> Entry | None:
         return self._changes.get(item_id) or self._base.entries.get(item_id)

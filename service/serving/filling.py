@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import heapq
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from models.vocabulary import Vocabulary
 from service.domain.recommendations import (
     LATEST,
     MODEL,
@@ -17,7 +16,8 @@ from service.domain.recommendations import (
     Recommendation,
     RecommendedItem,
 )
-from service.serving.catalogue import CatalogueView, Dated
+from service.serving.backlog import Backlog
+from service.serving.catalogue import CatalogueView
 from service.serving.lists import FallbackLists, Scored
 from service.serving.model import ServingModel
 
@@ -32,31 +32,31 @@ class Scene:
     degraded: tuple[str, ...]
 
 
-def finish(
-    scene: Scene, query: Query, source: str, ranked: Iterable[Scored], exclude: frozenset[str]
-) -> Recommendation:
-    """The ranked items, and below them the fallback lists in their order until `limit`."""
-    items = [RecommendedItem(item_id, score, MODEL) for item_id, score in ranked]
-    for name, listed in _sources(scene):
-        missing = query.limit - len(items)
-        if missing <= 0:
-            break
-        taken = exclude.union(item.item_id for item in items)
-        items += _take(scene.view, name, listed(query.categories), query.categories, taken, missing)
-    return recommendation(scene, query.user_id, source, tuple(items))
-
-
-def listed(
+def fill(
     scene: Scene,
-    source: str,
-    scored: Iterable[Scored] | None,
-    categories: frozenset[str],
-    limit: int,
-) -> list[RecommendedItem]:
-    """The list named `source` alone, filtered; `scored` stands in for the scene's own."""
-    if scored is None:
-        scored = dict(_sources(scene))[source](categories)
-    return _take(scene.view, source, scored, categories, frozenset(), limit)
+    query: Query,
+    exclude: frozenset[str],
+    ranked: Iterable[Scored],
+    only: str | None,
+    backlog: Backlog,
+) -> tuple[RecommendedItem, ...]:
+    """The ranked items, and below them the fallback lists in their order until `limit`.
+
+    Args:
+        only: the one list to take from, instead of all.
+    """
+    items = [RecommendedItem(item_id, score, MODEL) for item_id, score in ranked]
+    used = {*exclude, *(item.item_id for item in items)}
+    for name in (TRENDING, POPULAR, LATEST) if only is None else (only,):
+        if len(items) >= query.limit:
+            break
+        for item_id, score in _proposed(scene, name, query.categories, backlog):
+            if item_id not in used and scene.view.allows(item_id, query.categories):
+                used.add(item_id)
+                items.append(RecommendedItem(item_id, score, name))
+                if len(items) >= query.limit:
+                    break
+    return tuple(items)
 
 
 def recommendation(
@@ -74,52 +74,26 @@ def recommendation(
     )
 
 
-def _sources(
-    scene: Scene,
-) -> tuple[tuple[str, Callable[[frozenset[str]], Iterable[Scored]]], ...]:
-    lists = scene.lists
-    return (
-        (TRENDING, lambda categories: lists.trending),
-        (POPULAR, lambda categories: lists.popular),
-        (LATEST, lambda categories: _latest(scene.view, lists, scene.model.items, categories)),
-    )
+def _proposed(
+    scene: Scene, name: str, categories: frozenset[str], backlog: Backlog
+) -> Iterable[Scored]:
+    if name == TRENDING:
+        return scene.lists.trending
+    if name == POPULAR:
+        return scene.lists.popular
+    return _latest(scene, categories, backlog)
 
 
-def _latest(
-    view: CatalogueView, lists: FallbackLists, learned: Vocabulary, categories: frozenset[str]
-) -> Iterator[Scored]:
+def _latest(scene: Scene, categories: frozenset[str], backlog: Backlog) -> Iterator[Scored]:
     """Every item there is, latest first: catalogue and events by time, then what is only learned.
 
     Scores are Unix seconds; an item whose time is not known scores 0 and comes last.
     """
+    view, lists = scene.view, scene.lists
     dated = view.newest(categories)
-    if categories:
-        yield from ((item_id, ms / 1000) for ms, item_id in dated)
-        return
-    undated = (seen for seen in lists.first_seen if view.entry(seen[1]) is None)
-    yield from ((item_id, ms / 1000) for ms, item_id in _merge(dated, undated))
-    yield from ((item_id, 0.0) for item_id in reversed(learned.ids))
-
-
-def _merge(left: Iterable[Dated], right: Iterable[Dated]) -> Iterator[Dated]:
-    return heapq.merge(left, right, reverse=True)
-
-
-def _take(
-    view: CatalogueView,
-    source: str,
-    scored: Iterable[Scored],
-    categories: frozenset[str],
-    taken: frozenset[str],
-    missing: int,
-) -> list[RecommendedItem]:
-    """The first `missing` items of a list that are eligible and not `taken`."""
-    items: list[RecommendedItem] = []
-    used = set(taken)
-    for item_id, score in scored:
-        if len(items) >= missing:
-            break
-        if item_id not in used and view.allows(item_id, categories):
-            used.add(item_id)
-            items.append(RecommendedItem(item_id, score, source))
-    return items
+    if not categories:  # who has no catalogue entry is in no category
+        named = (seen for seen in lists.first_seen if view.entry(seen[1]) is None)
+        rest = backlog.items(view, scene.model.items, lists.older)
+        undated = (seen for seen in rest if view.entry(seen[1]) is None)
+        dated = heapq.merge(dated, named, undated, reverse=True)
+    return ((item_id, ms / 1000) for ms, item_id in dated)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.errors import Unavailable
 from service.serving.catalogue import Dated
@@ -13,6 +13,9 @@ from service.storage.clock import now_ms
 from service.storage.popularity import PopularityStore
 
 POPULAR_WINDOW_H = 7 * 24
+
+_PAGE = 5_000
+_OLDER_KEPT_S = 10.0
 
 Scored = tuple[str, float]
 """An item id and its score; lists of them fall in score."""
@@ -26,6 +29,8 @@ class FallbackLists:
     popular: tuple[Scored, ...] = ()
     first_seen: tuple[Dated, ...] = ()
     """Items that events named, latest first: those that no catalogue entry dates."""
+    older: tuple[Dated, ...] = ()
+    """Those named before `first_seen`, as far as answers that came out short have asked."""
 
 
 class ListsFeed:
@@ -38,6 +43,8 @@ class ListsFeed:
         self._counted_at: float | None = None
         self._told_at = float("-inf")
         self._catching_up = asyncio.Lock()
+        self._older_from = 0.0
+        self._older_end = False
 
     @property
     def lists(self) -> FallbackLists:
@@ -69,6 +76,32 @@ class ListsFeed:
                 return False
             return True
 
+    async def reach_back(self, lists: FallbackLists) -> bool:
+        """Read on behind the oldest items of `lists`.
+
+        For answers that all lists left short: an item that only old events named is there.
+
+        Returns:
+            Whether the lists hold more than `lists` now.
+        """
+        async with self._catching_up:
+            if self._lists is not lists:
+                return True
+            if self._older_end or len(lists.first_seen) < self._settings.lists_size:
+                return False
+            skip = len(lists.first_seen) + len(lists.older)
+            try:
+                page = await self._popularity.first_seen(_PAGE, skip=skip)
+            except Unavailable:
+                return False
+            if self._lists is not lists:  # counted anew meanwhile
+                return True
+            if not lists.older:
+                self._older_from = time.monotonic()
+            self._older_end = len(page) < _PAGE
+            self._lists = replace(lists, older=lists.older + tuple((ms, item) for item, ms in page))
+            return bool(page)
+
     async def refresh(self) -> None:
         """Count the lists anew. Errors of the store pass through and leave the old lists."""
         started, size = time.monotonic(), self._settings.lists_size
@@ -77,9 +110,9 @@ class ListsFeed:
         )
         popular = await self._popularity.popular(POPULAR_WINDOW_H, size)
         first_seen = await self._popularity.first_seen(size)
-        self._lists = FallbackLists(
-            trending=tuple(trending),
-            popular=tuple(popular),
-            first_seen=tuple(sorted(((ms, item) for item, ms in first_seen), reverse=True)),
-        )
+        newest = tuple(sorted(((ms, item) for item, ms in first_seen), reverse=True))
+        older = self._lists.older
+        if newest != self._lists.first_seen or started - self._older_from > _OLDER_KEPT_S:
+            older, self._older_end = (), False
+        self._lists = FallbackLists(tuple(trending), tuple(popular), newest, older)
         self._counted_at = started

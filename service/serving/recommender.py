@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from service.domain.interactions import Interaction
 from service.domain.recommendations import (
     FALLBACK,
-    MODEL,
+    LATEST,
     PERSONALIZED,
     SESSION,
     Query,
     Recommendation,
 )
-from service.errors import FreshetError, Unavailable
-from service.logs import get_logger
+from service.errors import Unavailable
+from service.serving.answering import Task
 from service.serving.breaker import Breaker
 from service.serving.catalogue_feed import CatalogueFeed
-from service.serving.explain import explain
-from service.serving.filling import Scene, finish, listed, recommendation
-from service.serving.lists import ListsFeed, Scored
+from service.serving.filling import Scene
+from service.serving.lists import FallbackLists, ListsFeed, Scored
 from service.serving.model import ServingModel
 from service.serving.ranker import Ranker
-from service.serving.retrieval import Want, knows
+from service.serving.retrieval import Want
 from service.settings import Settings
 from service.storage.history import HistoryStore
 
 _CATALOGUE_STALE_S = 5.0
 _LISTS_STALE_S = 10.0
 _REST_S = 1.0
-
-log = get_logger("serving")
 
 
 class Recommender:
@@ -64,47 +60,80 @@ class Recommender:
         self._breaker = Breaker(_REST_S)
 
     async def recommend(self, queries: Sequence[Query]) -> list[Recommendation]:
-        """One answer per query, in their order, all from the same model version."""
+        """One answer per query, in their order, all from the same model version.
+
+        Raises:
+            Overloaded: too many answers are waiting to be made.
+        """
         scene = self._scene()
         histories, lost = await self._histories(queries)
         if lost:
             scene = replace(scene, degraded=("history", *scene.degraded))
-        return await asyncio.gather(
-            *(
-                self._answer(scene, query, history)
+        return await self._answer(
+            [
+                _task(scene, query, history)
                 for query, history in zip(queries, histories, strict=True)
-            )
+            ]
         )
 
     async def similar(self, item_id: str, limit: int, categories: frozenset[str]) -> Recommendation:
-        """Items close to `item_id` by what was learned; filled like every answer."""
-        scene = self._scene()
-        query = Query(limit=limit, categories=categories, exclude=frozenset({item_id}))
+        """Items close to `item_id` by what was learned; filled like every answer.
+
+        Raises:
+            Overloaded: too many answers are waiting to be made.
+        """
+        scene, exclude = self._scene(), frozenset({item_id})
+        query = Query(limit=limit, categories=categories)
         want = Want(
-            scene.model,
-            scene.view,
-            limit,
-            like=item_id,
-            categories=categories,
-            exclude=query.exclude,
+            scene.model, scene.view, limit, like=item_id, categories=categories, exclude=exclude
         )
-        ranked, scene = await self._ranked(scene, want)
-        return await self._filled(scene, query, FALLBACK, ranked, query.exclude)
+        return (await self._answer([Task(scene, query, FALLBACK, exclude, want)]))[0]
 
     async def listed(
         self,
         source: str,
         limit: int,
         categories: frozenset[str],
-        scored: Sequence[Scored] | None = None,
+        popular: Sequence[Scored] | None = None,
     ) -> Recommendation:
-        """The list named `source` alone, filtered; `scored` stands in for the replica's own."""
+        """The list named `source` alone, filtered.
+
+        Args:
+            popular: stands in for the replica's own popular list.
+
+        Raises:
+            Overloaded: too many answers are waiting to be made.
+        """
         scene = self._scene()
-        items = listed(scene, source, scored, categories, limit)
-        if scored is None and len(items) < limit and await self._lists.catch_up():
-            scene = replace(scene, lists=self._lists.lists)
-            items = listed(scene, source, scored, categories, limit)
-        return recommendation(scene, None, FALLBACK, tuple(items))
+        query = Query(limit=limit, categories=categories)
+        if popular is not None:
+            scene = replace(scene, lists=FallbackLists(popular=tuple(popular)))
+        task = Task(scene, query, FALLBACK, frozenset(), only=source)
+        if popular is not None:
+            return (await self._ranker.answer([task]))[0]
+        return (await self._answer([task]))[0]
+
+    async def _answer(self, tasks: list[Task]) -> list[Recommendation]:
+        """The answers; those that come out short, again with lists that know more events."""
+        answers = await self._ranker.answer(tasks)
+        short = _short(tasks, answers)
+        if short and await self._lists.catch_up():
+            await self._again(tasks, answers, short)
+        while (short := [at for at in _short(tasks, answers) if _may_reach_back(tasks[at])]) and (
+            await self._lists.reach_back(tasks[short[0]].scene.lists)
+        ):
+            await self._again(tasks, answers, short)
+        return answers
+
+    async def _again(
+        self, tasks: list[Task], answers: list[Recommendation], places: Sequence[int]
+    ) -> None:
+        lists = self._lists.lists
+        for at in places:
+            tasks[at] = replace(tasks[at], scene=replace(tasks[at].scene, lists=lists))
+        made = await self._ranker.answer([tasks[at] for at in places])
+        for at, answer in zip(places, made, strict=True):
+            answers[at] = answer
 
     def _scene(self) -> Scene:
         ages = (
@@ -135,56 +164,32 @@ class Recommender:
             stored.get(q.user_id or "", ()) if q.history is None else q.history for q in queries
         ], lost
 
-    async def _answer(self, scene: Scene, query: Query, history: tuple[str, ...]) -> Recommendation:
-        exclude = query.exclude.union(history) if query.exclude_seen else query.exclude
-        want = Want(
-            scene.model,
-            scene.view,
-            query.limit,
-            history=history,
-            user_id=query.user_id,
-            categories=query.categories,
-            exclude=exclude,
-        )
-        ranked, scene = await self._ranked(scene, want)
-        if query.history:
-            source = SESSION
-        else:
-            source = PERSONALIZED if history or ranked else FALLBACK
-        answer = await self._filled(scene, query, source, ranked, exclude)
-        return await self._explained(scene, want, answer) if query.explain else answer
 
-    async def _ranked(self, scene: Scene, want: Want) -> tuple[list[Scored], Scene]:
-        if not knows(want):
-            return [], scene
-        try:
-            return await self._ranker.rank(want), scene
-        except (FreshetError, ValueError, RuntimeError) as error:
-            log.error("ranking failed", version=scene.model.version, error=repr(error))
-            return [], replace(scene, degraded=(*scene.degraded, "model"))
+def _task(scene: Scene, query: Query, history: tuple[str, ...]) -> Task:
+    exclude = query.exclude.union(history) if query.exclude_seen else query.exclude
+    want = Want(
+        scene.model,
+        scene.view,
+        query.limit,
+        history=history,
+        user_id=query.user_id,
+        categories=query.categories,
+        exclude=exclude,
+    )
+    if query.history:
+        return Task(scene, query, SESSION, exclude, want)
+    source = PERSONALIZED if history else FALLBACK
+    return Task(scene, query, source, exclude, want, ranked_source=PERSONALIZED)
 
-    async def _filled(
-        self,
-        scene: Scene,
-        query: Query,
-        source: str,
-        ranked: Sequence[Scored],
-        exclude: frozenset[str],
-    ) -> Recommendation:
-        """The answer; when it comes out short, once more with lists that know the latest events."""
-        answer = finish(scene, query, source, ranked, exclude)
-        if len(answer.items) < query.limit and await self._lists.catch_up():
-            scene = replace(scene, lists=self._lists.lists)
-            answer = finish(scene, query, source, ranked, exclude)
-        return answer
 
-    async def _explained(self, scene: Scene, want: Want, answer: Recommendation) -> Recommendation:
-        ranked = [item.item_id for item in answer.items if item.source == MODEL]
-        reasons = await self._ranker.run(explain, scene.model, want.history, want.user_id, ranked)
-        because = dict(zip(ranked, reasons, strict=True))
-        return replace(
-            answer,
-            items=tuple(
-                replace(item, because=because.get(item.item_id, ())) for item in answer.items
-            ),
-        )
+def _short(tasks: Sequence[Task], answers: Sequence[Recommendation]) -> list[int]:
+    return [
+        at
+        for at, (task, answer) in enumerate(zip(tasks, answers, strict=True))
+        if len(answer.items) < task.query.limit
+    ]
+
+
+def _may_reach_back(task: Task) -> bool:
+    """Whether older items could fill it: they are in no category, and only latest lists them."""
+    return not task.query.categories and task.only in (None, LATEST)

@@ -107,8 +107,9 @@ class Watcher:
         served = self._served
         if served.head is None:
             self._take_first(head)
-        elif (head.generation, head.active) == (served.generation, served.model.version):
-            self._served = Served(served.model, served.generation, served.since_ms, None, head)
+        elif head.active == served.model.version:
+            self._served = Served(served.model, head.generation, served.since_ms, None, head)
+            self._failed = None
         elif self._may_try(head.active):
             self._take(head, [head.active])
 

@@ -1,13 +1,17 @@
-"""Api keys: opaque tokens of 256 bits, of which only the digest is kept."""
+"""Api keys: opaque tokens of 256 bits, of which only the digest is kept.
+
+A revoked key keeps its row, so that the database can say that keys were made: a service whose last
+key was taken back is closed to everybody, not open.
+"""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, delete, select
 from sqlalchemy.exc import IntegrityError
 
 from service.errors import Conflict, NotFound
@@ -32,8 +36,18 @@ def digest(token: str) -> str:
     return sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class KnownKeys:
+    """What the database says of keys at one moment."""
+
+    valid: Mapping[str, tuple[str, tuple[str, ...]]]
+    """Digest (hex) of every valid key → its name and scopes."""
+    made: bool
+    """Whether any key was ever made, revoked ones included."""
+
+
 class ApiKeys:
-    """Keys in the database; replicas hold `digests()` in memory.
+    """Keys in the database; replicas hold what `known()` says in memory.
 
     Args:
         engine: a database that `migrate` has prepared.
@@ -61,31 +75,43 @@ class ApiKeys:
         )
         try:
             with writing(self._engine) as session:
+                session.execute(
+                    delete(ApiKeyRow).where(
+                        ApiKeyRow.name == row.name, ApiKeyRow.revoked_ms.is_not(None)
+                    )
+                )
                 session.add(row)
         except IntegrityError as error:
             raise Conflict(f"a key named {name!r} exists") from error
         return token
 
-    def digests(self) -> dict[str, tuple[str, tuple[str, ...]]]:
-        """Digest of every valid key → its name and scopes."""
+    def known(self) -> KnownKeys:
+        """The valid keys, and whether there ever was one."""
         with reading(self._engine) as session:
-            rows = session.scalars(select(ApiKeyRow))
-            return {row.digest: (row.name, tuple(row.scopes)) for row in rows}
+            rows = session.scalars(select(ApiKeyRow)).all()
+            valid = {
+                row.digest: (row.name, tuple(row.scopes)) for row in rows if row.revoked_ms is None
+            }
+            return KnownKeys(valid, made=bool(rows))
 
     def list(self) -> list[ApiKey]:
-        """All keys, by name."""
+        """All valid keys, by name."""
+        valid = select(ApiKeyRow).where(ApiKeyRow.revoked_ms.is_(None)).order_by(ApiKeyRow.name)
         with reading(self._engine) as session:
-            rows = session.scalars(select(ApiKeyRow).order_by(ApiKeyRow.name))
-            return [ApiKey(row.name, tuple(row.scopes), row.created_ms) for row in rows]
+            return [
+                ApiKey(row.name, tuple(row.scopes), row.created_ms)
+                for row in session.scalars(valid)
+            ]
 
     def revoke(self, name: str) -> None:
-        """Make a key invalid.
+        """Make a key invalid for good; its name may be used again.
 
         Raises:
             NotFound: there is none of that name.
         """
         with writing(self._engine) as session:
-            row = session.scalars(select(ApiKeyRow).where(ApiKeyRow.name == name)).first()
+            valid = select(ApiKeyRow).where(ApiKeyRow.name == name, ApiKeyRow.revoked_ms.is_(None))
+            row = session.scalars(valid).first()
             if row is None:
                 raise NotFound(f"there is no key named {name!r}")
-            session.delete(row)
+            row.revoked_ms = now_ms()

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from service.api.access import RECOMMEND
 from service.api.body import answer, read_json
-from service.api.limits import check_batch
+from service.api.limits import check_batch, check_explained
 from service.api.openapi import body_of, says
 from service.api.parameters import DEFAULT_LIMIT, Categories, ItemId, Limit
 from service.api.query import parameters_of, read_path_id, read_query
@@ -67,6 +67,8 @@ async def post_recommendations(request: Request) -> Response:
     limits = services.settings.limits
     asked = await read_json(request, RECOMMENDATIONS_IN, max_bytes=limits.max_body_bytes)
     check_batch(len(asked.requests), "requests", limits)
+    if asked.explain:
+        check_explained(len(asked.requests), limits)
     _check_built(services, asked.objective, asked.diversity, ("body",))
     found = await services.recommender.recommend(asked.queries())
     count(services.metrics, found)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -18,7 +19,7 @@ from service.api.rates import Rates
 from service.api.server import check_access
 from service.errors import Forbidden, RateLimited, SettingsError, Unauthenticated, Unavailable
 from service.settings import Settings
-from service.storage.api_keys import ApiKeys, digest
+from service.storage.api_keys import ApiKeys, KnownKeys, digest
 from tests.service.api.replicas import FailedStart, replica
 
 OPEN_ROUTES = {"/healthz", "/readyz", "/metrics", "/"}
@@ -78,11 +79,9 @@ def test_keys_open_what_their_scopes_name(settings: Settings, stores: Engine) ->
 
 
 def test_a_replica_holds_the_keys_when_the_database_goes() -> None:
-    answers: Iterator[dict[str, tuple[str, tuple[str, ...]]]] = iter(
-        [{digest("token"): ("name", ("recommend",))}]
-    )
+    answers = iter([KnownKeys({digest("token"): ("name", ("recommend",))}, made=True)])
 
-    def read() -> dict[str, tuple[str, tuple[str, ...]]]:
+    def read() -> KnownKeys:
         try:
             return next(answers)
         except StopIteration:
@@ -99,6 +98,29 @@ def test_a_replica_holds_the_keys_when_the_database_goes() -> None:
         ring.allow("Bearer token", "admin")
     with pytest.raises(Unauthenticated):
         ring.allow("Bearer tokem", "recommend")
+
+
+def test_a_loopback_replica_is_closed_until_the_database_has_been_heard(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    missing = tmp_path / "not-there-yet" / "freshet.sqlite"
+    with replica(make_settings(database_url=f"sqlite:///{missing}")) as api:
+        refused = api.get("/v1/users/u/recommendations")
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) >= 1
+        assert api.post("/v1/admin/retrain").status_code == 503
+        assert api.get("/healthz").status_code == 200
+
+
+def test_revoking_the_last_key_opens_nothing(settings: Settings, stores: Engine) -> None:
+    keys = ApiKeys(stores)
+    token = keys.create("only", ["recommend"])
+    keys.revoke("only")
+    with replica(settings) as api:
+        assert api.get("/v1/users/u/recommendations").status_code == 401
+        refused = api.get("/v1/users/u/recommendations", headers=bearer(token))
+        assert refused.status_code == 401
+        assert api.get("/v1/admin/status").status_code == 401
 
 
 def test_without_a_key_only_loopback_is_open(make_settings: Callable[..., Settings]) -> None:

@@ -132,13 +132,14 @@ async def recommend(
     """The answers of a recommender on a clean namespace that `happened` was sent to."""
     keys = Keys(f"test-{uuid.uuid4().hex[:12]}")
     client = connections.connect_async(redis_url, timeout_s=5.0)
+    waiting = connections.connect(redis_url)
     ranker = Ranker(Metrics())
     try:
         if happened:
             await Ingest(client, keys, LogSettings(), WEIGHTS).append(happened)
         feed = CatalogueFeed(lambda revision: items)
         feed.poll()
-        lists = ListsFeed(PopularityStore(client, keys), ServingSettings())
+        lists = ListsFeed(PopularityStore(waiting, keys), ServingSettings())
         await lists.refresh()
         recommender = Recommender(
             served=lambda: model,
@@ -153,6 +154,7 @@ async def recommend(
     finally:
         await ranker.close()
         await client.aclose()
+        waiting.close()
 
 
 def eligible(

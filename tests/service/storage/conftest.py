@@ -43,8 +43,8 @@ def histories(redis_async: redis.asyncio.Redis, keys: Keys) -> HistoryStore:
 
 
 @pytest.fixture
-def popularity(redis_async: redis.asyncio.Redis, keys: Keys) -> PopularityStore:
-    return PopularityStore(redis_async, keys, clock=lambda: NOW_MS)
+def popularity(redis_client: redis.Redis, keys: Keys) -> PopularityStore:
+    return PopularityStore(redis_client, keys, clock=lambda: NOW_MS)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from service.errors import BadRequest, Conflict, NotFound
-from service.storage.api_keys import ApiKeys, digest
+from service.storage.api_keys import ApiKeys, KnownKeys, digest
 
 
 @pytest.fixture
@@ -17,9 +17,10 @@ def api_keys(engine: Engine) -> ApiKeys:
 
 
 def test_a_token_is_found_by_its_digest_alone(api_keys: ApiKeys, engine: Engine) -> None:
+    assert api_keys.known() == KnownKeys({}, made=False)
     token = api_keys.create("shop", ["recommend", "admin", "recommend"])
     assert re.fullmatch(r"fk_[A-Za-z0-9_-]{43}", token)
-    assert api_keys.digests() == {digest(token): ("shop", ("admin", "recommend"))}
+    assert api_keys.known().valid == {digest(token): ("shop", ("admin", "recommend"))}
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT * FROM api_keys")).all()
     assert token not in str(rows)
@@ -30,7 +31,7 @@ def test_names_are_unique_until_revoked(api_keys: ApiKeys) -> None:
     with pytest.raises(Conflict):
         api_keys.create("shop", ["admin"])
     api_keys.revoke("shop")
-    assert api_keys.digests() == {}
+    assert api_keys.known().valid == {}
     with pytest.raises(NotFound):
         api_keys.revoke("shop")
     assert api_keys.create("shop", ["admin"]) != first
@@ -40,3 +41,10 @@ def test_names_are_unique_until_revoked(api_keys: ApiKeys) -> None:
 def test_a_name_that_cannot_be_stored_is_refused(api_keys: ApiKeys) -> None:
     with pytest.raises(BadRequest):
         api_keys.create("a\0b", [])
+
+
+def test_a_revoked_key_still_says_that_one_was_made(api_keys: ApiKeys) -> None:
+    api_keys.create("shop", ["admin"])
+    api_keys.revoke("shop")
+    assert api_keys.known() == KnownKeys({}, made=True)
+    assert api_keys.list() == []

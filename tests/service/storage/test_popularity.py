@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+
 import pytest
 import redis
-import redis.asyncio
 
+from service.storage.hourly import HourlyCounts
 from service.storage.ingest import Ingest
 from service.storage.keys import Keys
 from service.storage.popularity import PopularityStore, bucket_hour
@@ -26,10 +29,10 @@ async def test_trending_decays_and_popular_has_a_window(
 
 
 async def test_a_past_hour_is_counted_again_after_a_minute(
-    redis_async: redis.asyncio.Redis, ingest: Ingest, keys: Keys
+    redis_client: redis.Redis, ingest: Ingest, keys: Keys
 ) -> None:
     now = [NOW_MS]
-    popularity = PopularityStore(redis_async, keys, clock=lambda: now[0])
+    popularity = PopularityStore(redis_client, keys, clock=lambda: now[0])
     past = NOW_MS - 5 * HOUR_MS
     await ingest.append([click("u1", "i", "1", time_ms=past)])
     assert await popularity.popular(24, 10) == [("i", 1.0)]
@@ -55,3 +58,36 @@ def test_events_out_of_reach_count_now() -> None:
     assert bucket_hour(NOW_MS - 3 * HOUR_MS, NOW_MS) == present - 3
     assert bucket_hour(0, NOW_MS) == present
     assert bucket_hour(NOW_MS + HOUR_MS, NOW_MS) == present
+
+
+async def test_a_late_list_is_right_after_hours_have_passed(
+    redis_client: redis.Redis, ingest: Ingest, keys: Keys
+) -> None:
+    """What falls out of reach is forgotten with its ids, and the rest still adds up."""
+    now = [NOW_MS]
+    popularity = PopularityStore(redis_client, keys, clock=lambda: now[0])
+    old = [click("u", "old", "1", time_ms=NOW_MS - 100 * HOUR_MS)]
+    await ingest.append([*old, click("u", "a", "2"), click("v", "a", "3"), click("u", "b", "4")])
+    assert await popularity.popular(168, 10) == [("a", 2.0), ("old", 1.0), ("b", 1.0)]
+    now[0] += 80 * HOUR_MS
+    assert await popularity.popular(168, 10) == [("a", 2.0), ("b", 1.0)]
+    assert await popularity.popular(168, 1) == [("a", 2.0)]
+    assert await popularity.trending(now[0], 80.0, 10) == [("a", 1.0), ("b", 0.5)]
+
+
+async def test_lists_are_counted_off_the_event_loop_from_hours_read_once(
+    popularity: PopularityStore, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ingest.append([click("u", "a", "1", time_ms=NOW_MS - 30 * HOUR_MS)])
+    reads: list[tuple[bool, int]] = []
+    read = HourlyCounts._read
+
+    def spied(self: HourlyCounts, hours: Sequence[int], now_ms: int) -> None:
+        reads.append((threading.current_thread() is threading.main_thread(), len(hours)))
+        read(self, hours, now_ms)
+
+    monkeypatch.setattr(HourlyCounts, "_read", spied)
+    for window_h in (168, 100, 99, 31):  # each list is another sum over the same hours
+        assert await popularity.popular(window_h, 10) == [("a", 1.0)]
+    assert await popularity.popular(2, 10) == []
+    assert reads == [(False, 168), *[(False, 2)] * 4]
