@@ -13,10 +13,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+import redis
 
 from service.api.app import create_app
 from service.api.drain import Drain
+from service.serving.watcher import Watcher
 from service.settings import Settings
+from service.storage.checkpoints import CheckpointStore
+from service.storage.keys import Keys
+from service.storage.presence import LearnerPresence
+from service.telemetry import Metrics
 from tests.conftest import free_port
 from tests.service.api.replicas import running
 from tests.service.api.test_recommendations import await_version, click, recommended
@@ -40,6 +46,40 @@ def test_metrics_count_what_happens(api: httpx.Client) -> None:
     assert 'route="/v1/users/{user_id}/recommendations",status="200"} 1.0' in text
     assert 'freshet_store_up{store="log"} 1.0' in text
     assert "# HELP freshet_request_seconds" in text
+
+
+def test_metrics_tell_what_the_learner_says(
+    settings: Settings, keys: Keys, redis_client: redis.Redis
+) -> None:
+    last = {"update_s": 1.5, "positions_per_s": 2_000.0}
+    verdicts = {"accepted": 3, "insufficient_evidence": 1}
+    said = {"state": "halted", "lag_events": 7, "last_update": last, "verdicts": verdicts}
+    LearnerPresence(redis_client, keys).beat(said)
+    with running(create_app(settings)) as api:
+        text = api.get("/metrics").text
+    assert "freshet_learner_up 1.0" in text
+    assert "freshet_learner_halted 1.0" in text
+    assert "freshet_learner_lag_events 7.0" in text
+    assert "freshet_learner_update_seconds 1.5" in text
+    assert "freshet_learner_positions_per_second 2000.0" in text
+    assert 'freshet_learner_windows{verdict="insufficient_evidence"} 1.0' in text
+
+
+def test_a_publish_beside_a_pin_loads_nothing_anew(
+    settings: Settings, publisher: Publisher
+) -> None:
+    good = publisher.publish(clicks(20, 10)).version
+    publisher.registry.pin()
+    checkpoints = CheckpointStore(settings.data_dir / "checkpoints")
+    watcher = Watcher(publisher.registry, checkpoints, Metrics(), poll_s=60.0)
+    watcher.look()
+    before = watcher.served
+    publisher.publish(clicks(20, 10, prefix="x"))
+    watcher.look()
+    after = watcher.served
+    assert after.model is before.model
+    assert (after.model.version, after.since_ms) == (good, before.since_ms)
+    assert after.generation == publisher.registry.head().generation > before.generation
 
 
 def test_the_page_says_what_this_is_and_loads_nothing_from_elsewhere(
@@ -116,7 +156,7 @@ def test_sigterm_drains_and_ends_without_a_failed_request(
         "FRESHET_DATA_DIR": str(tmp_path),
         "FRESHET_NAMESPACE": settings.namespace,
         "FRESHET_PORT": str(port),
-        "FRESHET_SERVING__DRAIN_S": "1.0",
+        "FRESHET_SERVING__DRAIN_S": "3.0",
         "OMP_NUM_THREADS": "1",
     }
     start = "from service.settings import Settings; from service.api.server import run; "
@@ -136,9 +176,11 @@ def test_sigterm_drains_and_ends_without_a_failed_request(
         threads = [threading.Thread(target=ask) for _ in range(4)]
         for thread in threads:
             thread.start()
-        time.sleep(0.3)
+        while len(statuses) <= 20:
+            time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.4)
+        while httpx.get(f"{url}/readyz").status_code == 200:
+            time.sleep(0.01)
         unready.append(httpx.get(f"{url}/readyz").status_code)
         stop.set()
         for thread in threads:
