@@ -122,7 +122,7 @@ async def open_services(
         weights = EventWeights(settings.event_types, settings.positive_from)
         registry, catalogue = Registry(engine), CatalogueStore(engine)
         history = HistoryStore(client, keys)
-        popularity = PopularityStore(client, keys)
+        popularity = PopularityStore(waiting_client, keys)
         event_log = EventLog(waiting_client, keys)
         feed = CatalogueFeed(catalogue.changes_since)
         lists = ListsFeed(popularity, settings.serving)
@@ -133,7 +133,7 @@ async def open_services(
             replica_id=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
             metrics=metrics,
             drain=drain,
-            keys=KeyRing(ApiKeys(engine).digests, public=is_public(settings.host)),
+            keys=KeyRing(ApiKeys(engine).known, public=is_public(settings.host)),
             rates=Rates(settings.limits.requests_per_s),
             weights=weights,
             ingest=Ingest(client, keys, settings.log, weights),
@@ -209,6 +209,7 @@ async def _keep_up(services: Services, upkeep: Upkeep) -> None:
         if head is not None:
             lag = await to_thread.run_sync(services.event_log.events_after, head.position)
             metrics.log_lag_events.set(lag)
+        metrics.show_learner(await services.presence.learner())
 
     await upkeep.every(_KEYS_REFRESH_S, "keys", "database", keys)
     await upkeep.every(settings.catalogue_poll_s, "catalogue", "database", catalogue)
