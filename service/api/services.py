@@ -157,7 +157,12 @@ async def open_services(
                 positive=lambda event: weights.weight(event.type, event.value) > 0,
                 settings=settings,
             ),
-            export=Export(Archive(settings.data_dir / "archive"), event_log),
+            export=Export(
+                Archive(settings.data_dir / "archive"),
+                event_log,
+                past_ms=settings.log.retention_days * 86_400_000,
+                future_ms=int(settings.limits.future_s * 1_000),
+            ),
         )
         await _check_set_up(services, engine)
         upkeep = Upkeep(metrics)

@@ -2,28 +2,22 @@
 
 The window's samples go into the replay buffer; the log is trimmed up to the head's position, which
 the archive holds (an older position is read from there); replicas get a hint; files that nobody
-needs any more are dropped.
+needs any more are dropped, and small archive files merged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from service.domain.interactions import Position
 from service.domain.versions import FIRST_VERSION, Head, VersionRecord
-from service.errors import CorruptEntry
+from service.learner.admitted import admitted_samples, files_of
 from service.learner.champion import champion
 from service.learner.committing import Committed
 from service.learner.keeping import worth_keeping
-from service.learner.names import admitted_name, draw_name
+from service.learner.rebuilding import Rebuilding
 from service.learner.steps import ADMITTED, NOTIFIED, PRUNED, TRIMMED, Reached
 from service.learner.stores import Stores
 from service.settings import LearnerSettings
 from service.storage.clock import now_ms
 from service.storage.presence import LearnerPresence
-
-NameOf = Callable[[Position, int], str]
 
 _FILES_KEPT = 16
 """Latest versions whose draw and samples stay on file, to be admitted again at a start."""
@@ -32,11 +26,13 @@ _FILES_KEPT = 16
 class Aftermath:
     """Puts the other stores right after the head has moved."""
 
-    def __init__(self, stores: Stores, settings: LearnerSettings, reached: Reached) -> None:
+    def __init__(
+        self, stores: Stores, settings: LearnerSettings, rebuilding: Rebuilding, reached: Reached
+    ) -> None:
         self._stores = stores
         self._settings = settings
         self._reached = reached
-        self._dropped: int | None = None
+        self._rebuilding = rebuilding
         self._presence = LearnerPresence(stores.client, stores.keys)
 
     def follow(self, done: Committed, *, keep_files: bool) -> None:
@@ -48,6 +44,7 @@ class Aftermath:
         head = done.head
         if done.accepted:
             self._admit(self._stores.registry.version(head.tip))
+            self._stores.buffer.stand_for(head.tip)
         self._reached(ADMITTED)
         self._stores.log.trim(min(head.position, self._stores.archive.end()))
         self._reached(TRIMMED)
@@ -55,35 +52,41 @@ class Aftermath:
         self._reached(NOTIFIED)
         self._prune(head)
         if not keep_files:
-            self._drop_files_up_to(head.tip - _FILES_KEPT)
+            self._drop_files()
+        self._stores.archive.compact()
         self._reached(PRUNED)
 
     def catch_up(self, head: Head) -> None:
-        """Make up for what a crash or a rollback has left: admit again, withdraw what was undone.
+        """Make up for what a crash, a rollback or a wiped server has left.
 
-        Admitting is idempotent, so nothing needs to be known about how far the last one came.
+        The buffer stands for a version. Is that a recent ancestor of the tip, then what was learned
+        since is admitted; else the buffer is rebuilt. Admitting is idempotent, so nothing needs to
+        be known about how far the last one came.
         """
-        registry, buffer = self._stores.registry, self._stores.buffer
-        held = buffer.windows()
-        buffer.withdraw(held - registry.learned_among(held))
-        version: int | None = head.tip
-        for _ in range(_FILES_KEPT):
-            if version is None or version == FIRST_VERSION:
-                break
-            record = registry.version(version)
-            try:
-                self._admit(record)
-            except CorruptEntry:  # dropped long ago; it was admitted then
-                break
-            version = record.parent
-
-    def _admit(self, record: VersionRecord) -> None:
-        """Offer the samples that a version was the first to train on to the buffer."""
-        window = record.metrics.get("window")
-        if window is None or record.window_id is None:
+        since = self._versions_since(self._stores.buffer.version(), head)
+        if since is not None and all(map(self._admit, since)):
+            self._stores.buffer.stand_for(head.tip)
             return
-        samples = self._stores.archive.read_draw(_name(window, admitted_name), window["admitted"])
-        self._stores.buffer.admit(samples, record.window_id)
+        latest = self._stores.registry.versions(_FILES_KEPT)
+        by_window = {record.window_id: record for record in latest if record.window_id is not None}
+        self._rebuilding.rebuild(head, by_window)
+
+    def _versions_since(self, version: int | None, head: Head) -> list[VersionRecord] | None:
+        """The tip's lineage behind `version`, newest first; None when that is not in sight."""
+        at: int | None = head.tip
+        found: list[VersionRecord] = []
+        while at is not None and at != version and len(found) < _FILES_KEPT:
+            found.append(self._stores.registry.version(at))
+            at = found[-1].parent
+        return found if at is not None and at == version else None
+
+    def _admit(self, record: VersionRecord) -> bool:
+        """Offer the samples that a version was the first to train on to the buffer; False when
+        they are gone."""
+        samples = admitted_samples(self._stores.archive, record)
+        if samples and record.window_id is not None:
+            self._stores.buffer.admit(samples, record.window_id)
+        return samples is not None
 
     def _prune(self, head: Head) -> None:
         """Drop checkpoints but those of the active version, the tip, the champion and those worth
@@ -97,19 +100,8 @@ class Aftermath:
             [(record.version, record.digest) for record in registry.with_files()]
         )
 
-    def _drop_files_up_to(self, version: int) -> None:
-        """Drop draw and samples of versions long past; those that were kept for a while, too."""
-        for past in range(self._dropped + 1 if self._dropped else version, version + 1):
-            if past > FIRST_VERSION:
-                self._drop_files(self._stores.registry.version(past))
-        self._dropped = version
-
-    def _drop_files(self, record: VersionRecord) -> None:
-        window, archive = record.metrics.get("window"), self._stores.archive
-        if window is not None:
-            archive.remove_draw(_name(window, draw_name), window["draw_digest"])
-            archive.remove_draw(_name(window, admitted_name), window.get("admitted", ""))
-
-
-def _name(window: dict[str, Any], of: NameOf) -> str:
-    return of(Position.parse(window["start"]), int(window["parent"]))
+    def _drop_files(self) -> None:
+        """Drop the draws and samples that none of the latest versions names: those of versions long
+        past, and of windows that were refused, given up or undone by a rollback."""
+        records = self._stores.registry.versions(_FILES_KEPT)
+        self._stores.archive.keep_draws(files_of(records))

@@ -1,8 +1,8 @@
 """The window's entries to Parquet, each event flagged if it came before.
 
-From here on the window is read from the archive alone, so a redo sees the same events and the same
-flags. What the archive holds already (a redo, or a rollback that learns again) is not written
-twice: files never overlap.
+A window is a fact before it is archived, so whoever archives it, and however often, writes the same
+file. From then on it is read from the archive alone. What the archive holds already (a redo, or a
+rollback that learns again) is not written twice.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ from __future__ import annotations
 from itertools import takewhile
 
 import numpy as np
+import numpy.typing as npt
 
-from service.domain.interactions import Position
-from service.learner.repeats import RepeatWindow
+from service.domain.interactions import LogEntry, Position
+from service.learner.repeats import Hashes, RepeatWindow
 from service.learner.unlearned import Unlearned
 from service.settings import LogSettings
-from service.storage.archive import Archive
+from service.storage.archive import Archive, rows_of
 from service.storage.hashing import repeat_hash
+from service.storage.parquet import ArchivedEvent
+
+Flags = npt.NDArray[np.bool_]
 
 _DAY_MS = 24 * 3_600 * 1_000
 
@@ -34,25 +38,37 @@ class Archiving:
         """Fill the window of remembered ids from the archive's recent files."""
         repeats = self._nothing()
         end = self._archive.end()
-        since_ms = end.ms - self._settings.retention_days * _DAY_MS
-        for ms, hashes in self._archive.recent_hashes(end, since_ms, self._settings.dedupe_max_ids):
+        since_ms = max(end.ms - self._settings.retention_days * _DAY_MS, 0)
+        for ms, hashes in self._archive.recent_hashes(since_ms, self._settings.dedupe_max_ids):
             repeats.remember(ms, hashes)
         self.repeats = repeats
         self._unlearned.look_again()
+
+    def rows(self, start: Position, end: Position) -> list[ArchivedEvent]:
+        """What the archive holds of the range, or will once it is archived."""
+        found = list(self._archive.read(start, end))
+        entries, repeats, _ = self._behind(max(start, self._archive.end()), end)
+        return found + rows_of(entries, repeats.tolist())
 
     def archive(self, start: Position, end: Position) -> None:
         """See that the archive holds the entries after `start` up to and with `end`."""
         start = max(start, self._archive.end())
         if end <= start:
             return
+        entries, repeats, hashes = self._behind(start, end)
+        self._archive.write(start, end, entries, repeats.tolist())
+        self.repeats.remember(end.ms, hashes[~repeats])
+        self._unlearned.look_again()
+
+    def _behind(self, start: Position, end: Position) -> tuple[list[LogEntry], Flags, Hashes]:
+        """The log's entries of the range; of each event whether it is a repeat, and its hash."""
+        if end <= start:
+            return [], np.zeros(0, np.bool_), np.zeros(0, np.uint64)
         log = self._unlearned.entries(start)
         entries = list(takewhile(lambda entry: entry.position <= end, log))
         ids = [(event.user_id, event.event_id) for e in entries for event in e.interactions]
         hashes = np.array([repeat_hash(*one) for one in ids], dtype=np.uint64)
-        repeats = self.repeats.repeats(hashes)
-        self._archive.write(start, end, entries, repeats.tolist())
-        self.repeats.remember(end.ms, hashes[~repeats])
-        self._unlearned.look_again()
+        return entries, self.repeats.repeats(hashes), hashes
 
     def _nothing(self) -> RepeatWindow:
         settings = self._settings

@@ -23,13 +23,14 @@ class Child:
     """One run of `service.learner.full`, beside the learner and behind it in priority.
 
     Args:
-        request: what it is to do; its work directory is made anew.
+        request: what it is to do. Its work directory is its own; what earlier runs left beside
+            it goes.
         niceness: how much it gives way to the learner and the api.
     """
 
     def __init__(self, request: Request, niceness: int) -> None:
         self.work_dir = Path(request.work_dir)
-        shutil.rmtree(self.work_dir, ignore_errors=True)
+        shutil.rmtree(self.work_dir.parent, ignore_errors=True)
         self.work_dir.mkdir(parents=True)
         with (self.work_dir / "stderr").open("wb") as errors:
             self._process = subprocess.Popen(

@@ -25,8 +25,9 @@ from service.domain.interactions import START, Position
 from service.domain.versions import FIRST_VERSION
 from service.domain.weights import EventWeights
 from service.learner.signals import Signals
-from service.storage.archive import Archive, ArchivedEvent
+from service.storage.archive import Archive
 from service.storage.checkpoints import CheckpointStore
+from service.storage.parquet import ArchivedEvent
 
 RESULT = "result.json"
 PROGRESS = "progress"
@@ -38,6 +39,8 @@ class Request(msgspec.Struct, frozen=True):
     `excluded` are the ranges (after, until) of refused and quarantined windows.
     """
 
+    parent_pid: int
+    """The learner; the child ends when it is an orphan."""
     work_dir: str
     archive_dir: str
     checkpoint_dir: str
@@ -64,7 +67,7 @@ class Result(msgspec.Struct, frozen=True):
 def train(request: Request) -> Result:
     """Train as `request` says and leave the state in its work directory."""
     torch.set_num_threads(request.threads)
-    work_dir, parent = Path(request.work_dir), os.getppid()
+    work_dir = Path(request.work_dir)
     events = _events(request)
     state = learn_archive(
         _start(request),
@@ -72,7 +75,7 @@ def train(request: Request) -> Result:
         seed=request.seed,
         device=request.device,
         progress=lambda share: _tell(work_dir, share),
-        cancelled=lambda: os.getppid() != parent,
+        cancelled=lambda: os.getppid() != request.parent_pid,
     )
     digest = CheckpointStore(work_dir).write(0, state.export(), {})
     result = Result(digest, len(events))

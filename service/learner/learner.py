@@ -27,6 +27,7 @@ from service.learner.fence import Fence
 from service.learner.incremental import Incremental
 from service.learner.learning import Abandoned, Learning, LearnWindow, Lesson, given_up
 from service.learner.opening import Opening
+from service.learner.rebuilding import Rebuilding
 from service.learner.recover import check_log
 from service.learner.retrain import Retrain
 from service.learner.signals import Signals
@@ -78,7 +79,8 @@ class Learner:
         self._opening = Opening(stores, self._archiving, signals, config, reached)
         self._learning = Learning(self._states, device, learn, reached)
         self._committing = Committing(stores, config, reached)
-        self._aftermath = Aftermath(stores, settings.learner, reached)
+        rebuilding = Rebuilding(stores, signals, config, self._go_on)
+        self._aftermath = Aftermath(stores, settings.learner, rebuilding, reached)
         self._incremental = Incremental(stores.jobs, self._unlearned)
         self._retrain = Retrain(stores, settings, self._unlearned, device)
         self._catch_up = CatchUp(stores, self._opening, self._learning, config)
@@ -107,6 +109,8 @@ class Learner:
         except (LogIncarnationMismatch, CorruptCheckpoint, CorruptEntry) as error:
             self._status.turn(State.HALTED, str(error))
             self._incremental.fail(str(error))
+            if isinstance(error, LogIncarnationMismatch):
+                self.forget()  # what lay beside that log, the replay buffer, may have gone with it
             return False
         except StaleHead as error:
             log.warning("the head moved under a window; it is not committed", error=str(error))

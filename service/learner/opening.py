@@ -1,16 +1,17 @@
-"""A cut becomes a window: archived, drawn for, and committed as a fact.
+"""A cut becomes a window: drawn for, committed as a fact, and archived.
 
-Up to the commit nothing has happened but copies that a second attempt makes again; after it the
-window is what its row says, whoever works on it.
+Up to the commit nothing has happened but a draw that a second attempt makes again; after it the
+window is what its row says, whoever works on it. The archive is written only then, so a learner
+that was fenced while it slept has no bounds of its own to write.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models.config import LearningConfig
 from models.interactions import Event, Sample
-from service.domain.interactions import Position
 from service.domain.versions import Head, WindowRecord
 from service.learner.archiving import Archiving
 from service.learner.drawing import draw_size, window_seed
@@ -19,6 +20,7 @@ from service.learner.signals import Signals
 from service.learner.steps import ARCHIVED, DRAWN, OPENED, Reached
 from service.learner.stores import Stores
 from service.learner.unlearned import Cut
+from service.storage.parquet import ArchivedEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,7 @@ class Opening:
             StaleHead: the head has moved.
         """
         start = head.position
-        self._archiving.archive(start, cut.end)
-        self._reached(ARCHIVED)
-        events, _ = self._read(start, cut.end)
+        events, _ = self._events(self._archiving.rows(start, cut.end))
         seed = window_seed(self._config.seed, start, head.tip)
         draw = self._stores.buffer.draw(draw_size(self._config, events), seed)
         digest = self._stores.archive.write_draw(draw_name(start, head.tip), draw)
@@ -71,18 +71,20 @@ class Opening:
     def material(self, window: WindowRecord) -> Material:
         """What `window` holds, as it was when it was opened.
 
-        A learner may have died between opening and now, so the archive is seen to first.
+        The archive is seen to first.
 
         Raises:
             CorruptEntry: its draw or its archive file is not what was recorded.
         """
         self._archiving.archive(window.start, window.end)
-        events, repeats = self._read(window.start, window.end)
+        self._reached(ARCHIVED)
+        events, repeats = self._events(self._stores.archive.read(window.start, window.end))
         name = draw_name(window.start, window.parent)
         draw = self._stores.archive.read_draw(name, window.draw_digest)
         return Material(events, repeats, draw)
 
-    def _read(self, start: Position, end: Position) -> tuple[list[Event], int]:
-        rows = list(self._stores.archive.read(start, end))
+    def _events(self, archived: Iterable[ArchivedEvent]) -> tuple[list[Event], int]:
+        """Events without repeats, and the number of these."""
+        rows = list(archived)
         events = self._signals.events(row.interaction for row in rows if not row.repeat)
         return events, len(rows) - len(events)

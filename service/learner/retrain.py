@@ -8,6 +8,7 @@ active version, and publishes: parent = tip, origin `full`.
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from service.domain.interactions import START, Position
 from service.domain.versions import (
     FIRST_VERSION,
     Head,
+    Job,
     JobMode,
     JobStatus,
 )
@@ -164,7 +166,7 @@ class Retrain:
         number = self._stores.registry.next_version()  # a refused one took one: no seed twice
         purpose = f"full:{number}"
         seed = window_seed(self._settings.learning.seed, head.position, head.tip, purpose)
-        child = Child(self._request(head, seed), self._settings.learner.full_nice)
+        child = Child(self._request(job, head, seed), self._settings.learner.full_nice)
         self._run = Run(job, child, head.tip, head.position, seed, time.monotonic())
         log.info("full retrain begins", job_id=job.job_id, version=head.tip)
 
@@ -172,13 +174,14 @@ class Retrain:
         """Whether no event up to `until` waits to be learned."""
         return until <= head.position or self._unlearned.cut(head.position, 1, until) is None
 
-    def _request(self, head: Head, seed: int) -> Request:
+    def _request(self, job: Job, head: Head, seed: int) -> Request:
         stores, settings = self._stores, self._settings
         skipped = [
             (str(start), str(end)) for start, end in stores.registry.passed_by(head.position)
         ]
         return Request(
-            work_dir=str(stores.work_dir / "full"),
+            parent_pid=os.getpid(),
+            work_dir=str(stores.work_dir / job.job_id),
             archive_dir=str(stores.archive_dir),
             checkpoint_dir=str(stores.checkpoint_dir),
             version=head.tip,

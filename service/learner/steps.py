@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 Reached = Callable[[str], None]
 
-ARCHIVED = "archived"
 DRAWN = "drawn"
 OPENED = "opened"
+ARCHIVED = "archived"
 SCORED = "scored"
 LEARNED = "learned"
 JUDGED = "judged"
@@ -23,9 +23,9 @@ NOTIFIED = "notified"
 PRUNED = "pruned"
 
 STEPS = (
-    ARCHIVED,
     DRAWN,
     OPENED,
+    ARCHIVED,
     SCORED,
     LEARNED,
     JUDGED,

@@ -71,8 +71,7 @@ class Unlearned:
         """Events behind `after`."""
         if self._archived <= after:
             return self._log.events_after(after)
-        held = sum(1 for _ in self._archive.read(after, self._archived))
-        return held + self._log.events_after(self._archived)
+        return self._archive.count(after, self._archived) + self._log.events_after(self._archived)
 
     def entries(self, after: Position) -> Iterator[LogEntry]:
         """The log's own entries behind `after`, page by page."""

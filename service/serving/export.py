@@ -1,10 +1,16 @@
-"""All events of one user: from the archive, the log behind it, and the history in Redis."""
+"""All events of one user, page by page: from the archive, the log behind it, the history in Redis.
+
+Pages go by the events' own time, the archive by arrival. An event arrives at most `past_ms` after
+its time and `future_ms` before it, so of the archive a page reads from a little before the last
+event sent to a little behind its own last one. What was repeated is told by the archive itself.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 
-from service.domain.interactions import Interaction
+from service.domain.interactions import START, Interaction, Position
 from service.storage.archive import Archive
 from service.storage.event_log import EventLog
 
@@ -20,29 +26,75 @@ def after(events: Sequence[Interaction], time_ms: int, event_id: str) -> Sequenc
 
 
 class Export:
-    """Reads through the archive and the log; meant for a thread, not for the event loop."""
+    """Reads through the archive and the log; meant for a thread, not for the event loop.
 
-    def __init__(self, archive: Archive, event_log: EventLog) -> None:
+    Args:
+        archive: may be empty where an api runs apart from the learner.
+        event_log: what is not archived yet.
+        past_ms: how long before its arrival an event's timestamp may lie.
+        future_ms: how far ahead of its arrival it may lie.
+    """
+
+    def __init__(
+        self, archive: Archive, event_log: EventLog, *, past_ms: int, future_ms: int
+    ) -> None:
         self._archive = archive
         self._log = event_log
+        self._past_ms = past_ms
+        self._future_ms = future_ms
 
-    def events(self, user_id: str, recent: Sequence[Interaction]) -> list[Interaction]:
-        """The user's events, each once, by time and, at the same time, as they arrived.
+    def page(
+        self,
+        user_id: str,
+        recent: Sequence[Interaction],
+        limit: int,
+        last_sent: tuple[int, str] | None,
+    ) -> tuple[list[Interaction], bool]:
+        """Up to `limit` of the user's events, each once, by time and, at the same time, as they
+        arrived.
 
-        An api that runs apart from the learner may have no archive; then `recent`, the user's
-        history in Redis, reaches further back than the log.
+        Args:
+            recent: the user's history in Redis, which may reach further back than the log where
+                there is no archive.
+            last_sent: time (Unix milliseconds) and id of the last event of the page before.
+
+        Returns:
+            (the page, whether more follow).
 
         Raises:
             Unavailable: the log does not answer.
         """
         # the log before the archive: what the learner moves meanwhile is met twice, not never
-        tail = list(self._tail(user_id))
-        archived = (event.interaction for event in self._archive.events_of(user_id))
-        found = _first_of_each(archived, tail, recent)
-        return sorted(found.values(), key=lambda event: event.time_ms)
+        end = self._archive.end()
+        tail = list(self._tail(user_id, end))
+        archived = self._archived(user_id, end, limit, last_sent)
+        found = sorted(
+            _first_of_each(archived, tail, recent).values(), key=lambda event: event.time_ms
+        )
+        rest = found if last_sent is None else after(found, *last_sent)
+        return list(rest[:limit]), len(rest) > limit
 
-    def _tail(self, user_id: str) -> Iterator[Interaction]:
-        position = self._archive.end()
+    def _archived(
+        self, user_id: str, end: Position, limit: int, last_sent: tuple[int, str] | None
+    ) -> Iterator[Interaction]:
+        """What the page may hold, and what a repeat that is not archived yet may repeat."""
+        from_ms, begin = -(2**62), START
+        if last_sent is not None:
+            from_ms = last_sent[0]
+            since_ms = min(from_ms - self._future_ms, end.ms - self._past_ms)
+            begin = Position(max(since_ms - 1, 0), 0)
+        times: list[int] = []
+        for reached, events in self._archive.events_of(user_id, begin):
+            for event in events:
+                if not event.repeat:
+                    yield event.interaction
+                    if event.interaction.time_ms >= from_ms:
+                        insort(times, event.interaction.time_ms)
+            same = bisect_right(times, from_ms)
+            if len(times) > limit + same and times[limit + same] < reached.ms - self._past_ms:
+                return  # what arrives from here on lies behind this page and the next one's first
+
+    def _tail(self, user_id: str, position: Position) -> Iterator[Interaction]:
         while entries := self._log.read(position, _READ_EVENTS):
             position = entries[-1].position
             for entry in entries:

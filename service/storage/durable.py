@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 Step = Callable[[str], None]
@@ -17,10 +18,18 @@ def no_step(_: str) -> None:
 
 def write_file(path: Path, data: bytes, step: Step = no_step) -> None:
     """Put `data` at `path`: temporary file, fsync, rename, fsync of the directory."""
+    with new_file(path, step) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def new_file(path: Path, step: Step = no_step) -> Iterator[Path]:
+    """A temporary file for the block to write, which then takes its place at `path`."""
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
         step("write")
-        write_through(temporary, data)
+        yield temporary
+        _sync(temporary, os.O_RDONLY)
         step("rename")
         temporary.rename(path)
     finally:
@@ -39,7 +48,11 @@ def write_through(path: Path, data: bytes) -> None:
 
 def fsync_directory(path: Path) -> None:
     """Wait until the disk has the names in a directory."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:

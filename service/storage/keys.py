@@ -74,6 +74,11 @@ class Keys:
         return f"{self.prefix}:replay:windows"
 
     @property
+    def replay_version(self) -> str:
+        """String: the version whose lineage the replay buffer holds."""
+        return f"{self.prefix}:replay:version"
+
+    @property
     def replicas(self) -> str:
         """Set: ids of replicas that have lately lived."""
         return f"{self.prefix}:replicas"

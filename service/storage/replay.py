@@ -5,13 +5,15 @@ the clients' choice, so what is kept is a uniform sample without replacement; ad
 idempotent and does not depend on order; the buffers of two shards merge by admitting one's samples
 into the other.
 
-Source: bottom-k sketches, Cohen and Kaplan 2007. Deviation: a withdrawn window leaves a gap that
-only later samples fill, since what it had displaced is gone; a rebuild from the archive is exact.
+Beside the samples stands the version that the buffer stands for: it holds what that version and
+its ancestors have learned. When that is not where learning goes on, the buffer is rebuilt.
+
+Source: bottom-k sketches, Cohen and Kaplan 2007.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from itertools import islice
 from typing import cast
@@ -42,30 +44,51 @@ class ReplayBuffer:
         self._client = client
         self._size = size
         self._names = [keys.replay_order, keys.replay_samples, keys.replay_windows]
+        self._version = keys.replay_version
         self._admit = client.register_script((files("service.storage") / "replay.lua").read_text())
 
     def __len__(self) -> int:
         with answering("replay buffer"):
             return self._client.zcard(self._names[0])
 
+    @property
+    def size(self) -> int:
+        """Samples kept at most."""
+        return self._size
+
+    def version(self) -> int | None:
+        """The version that it stands for; None when that is not known, or nothing is there."""
+        with answering("replay buffer"):
+            found = cast(bytes | None, self._client.get(self._version))
+            return int(found) if found and self._client.exists(self._names[0]) else None
+
+    def stand_for(self, version: int) -> None:
+        """All that `version` and its ancestors have learned has been offered."""
+        with answering("replay buffer"):
+            self._client.set(self._version, version)
+
     def admit(self, samples: Iterable[Sample], window_id: int) -> None:
         """Offer a window's samples; admitted again they change nothing."""
-        rest = iter(samples)
-        while chunk := list(islice(rest, _CHUNK)):
-            args: list[bytes | str | int] = [self._size, window_id]
-            for sample in chunk:
-                args += (_name(sample.key), pack(sample))
-            with answering("replay buffer"):
-                self._admit(keys=self._names, args=args)
+        self._offer(samples, window_id, self._names)
 
-    def withdraw(self, window_ids: Collection[int]) -> int:
-        """Take out the samples that these windows brought; returns how many."""
-        taken = 0
-        for window_id in window_ids:
-            with answering("replay buffer"):
-                names = self._client.zrangebyscore(self._names[2], window_id, window_id)
-                taken += self._remove(cast(list[bytes], names))
-        return taken
+    def replace(self, samples: Mapping[int, Sequence[Sample]], version: int) -> None:
+        """Take these (by window) in the place of everything, at one blow.
+
+        Args:
+            samples: what is kept of all that `version` and its ancestors have learned.
+        """
+        built = [f"{name}:new" for name in self._names]
+        with answering("replay buffer"):
+            self._client.delete(*built)
+        for window_id, some in samples.items():
+            self._offer(some, window_id, built)
+        with answering("replay buffer"), self._client.pipeline(transaction=True) as pipe:
+            pipe.delete(*self._names)
+            if any(samples.values()):
+                for new, name in zip(built, self._names, strict=True):
+                    pipe.rename(new, name)
+            pipe.set(self._version, version)
+            pipe.execute()
 
     def windows(self) -> set[int]:
         """The windows that samples in the buffer came from."""
@@ -91,11 +114,6 @@ class ReplayBuffer:
         with answering("replay buffer"):
             return self._samples(cast(list[bytes], self._client.zrange(self._names[0], 0, -1)))
 
-    def clear(self) -> None:
-        """Empty the buffer, before it is rebuilt from the archive."""
-        with answering("replay buffer"):
-            self._client.delete(*self._names)
-
     def size_bytes(self) -> int:
         """Memory it takes on the server, as the server estimates it."""
         with answering("replay buffer"):
@@ -108,15 +126,14 @@ class ReplayBuffer:
             found += (unpack(one) for one in cast(list[bytes | None], packed) if one is not None)
         return found
 
-    def _remove(self, names: list[bytes]) -> int:
-        for start in range(0, len(names), _CHUNK):
-            chunk = names[start : start + _CHUNK]
-            with self._client.pipeline(transaction=True) as pipe:
-                pipe.zrem(self._names[0], *chunk)
-                pipe.hdel(self._names[1], *cast(list[str], chunk))
-                pipe.zrem(self._names[2], *chunk)
-                pipe.execute()
-        return len(names)
+    def _offer(self, samples: Iterable[Sample], window_id: int, names: Sequence[str]) -> None:
+        rest = iter(samples)
+        while chunk := list(islice(rest, _CHUNK)):
+            args: list[bytes | str | int] = [self._size, window_id]
+            for sample in chunk:
+                args += (_name(sample.key), pack(sample))
+            with answering("replay buffer"):
+                self._admit(keys=list(names), args=args)
 
 
 def _name(key: int) -> str:

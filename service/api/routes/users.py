@@ -17,7 +17,6 @@ from service.api.schemas.fields import format_time
 from service.api.schemas.users import EventPage, UserOut, event_out
 from service.api.services import services_of
 from service.errors import NotBuilt
-from service.serving.export import after
 
 router = APIRouter(tags=["users"])
 
@@ -58,11 +57,8 @@ async def get_user_events(
     services = services_of(request)
     last_sent = None if cursor is None else cursors.read(cursor, tuple[int, str])
     recent = await services.history.recent(user_id, services.settings.log.history_size)
-    events = await to_thread.run_sync(services.export.events, user_id, recent)
-    rest = events if last_sent is None else after(events, *last_sent)
-    page, last = rest[:limit], None
-    if len(rest) > limit:
-        last = cursors.make(page[-1].time_ms, page[-1].event_id)
+    page, more = await to_thread.run_sync(services.export.page, user_id, recent, limit, last_sent)
+    last = cursors.make(page[-1].time_ms, page[-1].event_id) if more else None
     return answer({"events": [event_out(event) for event in page], "next_cursor": last})
 
 

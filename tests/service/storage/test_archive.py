@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from models.interactions import Sample
 from service.domain.interactions import START, LogEntry, Position
 from service.errors import Conflict, CorruptEntry
+from service.storage import compaction
 from service.storage.archive import Archive
 from service.storage.hashing import repeat_hash
 from tests.service.storage.events import click
@@ -103,25 +105,115 @@ def test_rows_that_do_not_belong_are_refused(archive: Archive) -> None:
 def test_one_users_events(archive: Archive) -> None:
     put(archive, 0, 4)
     put(archive, 4, 9)
-    assert [row.position.ms for row in archive.events_of("u1")] == [1, 1, *range(2, 10)]
-    assert [row.position.ms for row in archive.events_of("u7")] == [7]
-    assert [row.position.ms for row in archive.events_of("u1", after=Position(6, 0))] == [7, 8, 9]
-    assert list(archive.events_of("nobody")) == []
+    assert [row.position.ms for _, rows in archive.events_of("u1") for row in rows] == [
+        1,
+        1,
+        *range(2, 10),
+    ]
+    assert [row.position.ms for _, rows in archive.events_of("u7") for row in rows] == [7]
+    assert [
+        row.position.ms for _, rows in archive.events_of("u1", after=Position(6, 0)) for row in rows
+    ] == [7, 8, 9]
+    assert not any(rows for _, rows in archive.events_of("nobody"))
 
 
 def test_the_repeat_window_as_it_was(archive: Archive) -> None:
     put(archive, 0, 3)
     put(archive, 3, 6, repeats=True)
     put(archive, 6, 9)
-    all_of_it = archive.recent_hashes(Position(9, 0), since_ms=0, max_ids=100)
+    all_of_it = archive.recent_hashes(since_ms=0, max_ids=100)
     assert [(ms, len(part)) for ms, part in all_of_it] == [(3, 6), (6, 0), (9, 6)]
     assert all_of_it[0][1].dtype == np.uint64
     assert repeat_hash("u1", "e1-0") in all_of_it[0][1].tolist()
-    behind = archive.recent_hashes(Position(8, 0), since_ms=0, max_ids=100)
-    assert [ms for ms, _ in behind] == [3, 6], "what is learned again is no repeat of itself"
-    assert [ms for ms, _ in archive.recent_hashes(Position(9, 0), 5, 100)] == [6, 9]
-    assert [ms for ms, _ in archive.recent_hashes(Position(9, 0), 0, 6)] == [9]
-    assert [ms for ms, _ in archive.recent_hashes(Position(9, 0), 0, 1)] == [9]
+    assert [ms for ms, _ in archive.recent_hashes(5, 100)] == [6, 9]
+    assert [ms for ms, _ in archive.recent_hashes(0, 6)] == [6, 9]
+    assert [ms for ms, _ in archive.recent_hashes(0, 1)] == [9]
+
+
+def overlap(tmp_path: Path, start: int, end: int, write: Callable[[], None]) -> Archive:
+    """A writer that is paused before its rename, while another does `write`."""
+    waiting = [write]
+
+    def paused(step: str) -> None:
+        if step == "rename" and waiting:
+            waiting.pop()()
+
+    put(Archive(tmp_path, step=paused), start, end)
+    return Archive(tmp_path)
+
+
+@pytest.mark.parametrize("end", [3, 5, 6, 7, 9])
+def test_a_writer_that_slept_doubles_nothing(tmp_path: Path, end: int) -> None:
+    other = Archive(tmp_path)
+    put(other, 0, 2)
+
+    def write() -> None:
+        put(other, 2, 5)
+        put(other, 5, 7)
+
+    archive = overlap(tmp_path, 1, end, write)
+    last = max(end, 7)
+    assert positions(archive) == sorted([*range(1, last + 1)] * 2)
+    assert positions(archive, after=4, until=6) == [5, 5, 6, 6]
+    assert archive.count(START) == 2 * last
+    assert archive.count(Position(4, 0), Position(6, 0)) == 4
+    found = archive.events_of("u1")
+    assert [row.position.ms for _, rows in found for row in rows] == [1, *range(1, last + 1)]
+    assert sum(len(part) for _, part in archive.recent_hashes(0, 100)) == 2 * last
+
+
+def test_counting_reads_no_rows(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(archive, 0, 5)
+    put(archive, 5, 9)
+    monkeypatch.delattr(pq.ParquetFile, "iter_batches")
+    assert archive.count(START) == 18
+    assert archive.count(Position(5, 0)) == 8
+
+
+@pytest.fixture
+def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "SIZES", ((4, 2), (1_000, 3)))
+
+
+@pytest.mark.usefixtures("small_files")
+def test_small_files_are_merged_and_nothing_else_changes(archive: Archive, tmp_path: Path) -> None:
+    for end in range(1, 10):
+        put(archive, end - 1, end, repeats=end == 4)
+    before = list(archive.read())
+    assert archive.compact() > 0
+    while archive.compact():
+        pass
+    assert list(archive.read()) == before
+    assert len(list(tmp_path.rglob("*.parquet"))) < 5
+    assert archive.count(Position(3, 0)) == 12
+    put(archive, 3, 9, repeats=True)
+    assert list(archive.read()) == before
+
+
+@pytest.mark.usefixtures("small_files")
+@pytest.mark.parametrize("step", ["write", "rename", "fsync directory"])
+def test_a_merge_that_dies_is_done_again(tmp_path: Path, step: str) -> None:
+    archive = Archive(tmp_path)
+    for end in range(1, 4):
+        put(archive, end - 1, end)
+    with pytest.raises(KeyboardInterrupt):
+        Archive(tmp_path, step=crash_at(step)).compact()
+    assert positions(archive) == [1, 1, 2, 2, 3, 3]
+    archive.compact()
+    assert positions(archive) == [1, 1, 2, 2, 3, 3]
+    assert len(list(tmp_path.rglob("*.parquet"))) == 2
+
+
+@pytest.mark.usefixtures("small_files")
+def test_a_reader_beside_a_merge_sees_each_event_once(archive: Archive) -> None:
+    for end in range(1, 10):
+        put(archive, end - 1, end)
+    seen = []
+    for row in archive.read():
+        seen.append(row.position.ms)
+        if len(seen) == 3:
+            assert archive.compact() > 0
+    assert seen == sorted([*range(1, 10)] * 2)
 
 
 def crash_at(step: str) -> Callable[[str], None]:
@@ -167,6 +259,7 @@ def test_draws_are_kept_by_their_digest(archive: Archive, tmp_path: Path) -> Non
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
     with pytest.raises(CorruptEntry):
         archive.read_draw("5-0", digest)
-    archive.remove_draw("5-0", digest)
-    archive.remove_draw("5-0", digest)
+    archive.keep_draws({("5-0", digest)})
+    assert list(path.parent.iterdir()) == [path]
+    archive.keep_draws(set())
     assert not path.exists()

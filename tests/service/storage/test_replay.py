@@ -98,16 +98,17 @@ def test_what_is_kept_is_uniform_over_the_stream(redis_client: redis.Redis, keys
     assert chisquare(drawn).pvalue > 0.01
 
 
-def test_a_withdrawn_window_leaves_nothing(buffer: ReplayBuffer) -> None:
+def test_a_rebuilt_buffer_takes_the_place_of_the_one_before(buffer: ReplayBuffer) -> None:
     mine, others = [sample(n) for n in range(5)], [sample(n) for n in range(5, 15)]
+    assert buffer.version() is None
     buffer.admit(mine, window_id=3)
-    buffer.admit(others, window_id=4)
-    assert buffer.windows() == {3, 4}
-    assert buffer.withdraw([3, 99]) == 5
+    buffer.stand_for(2)
+    assert buffer.version() == 2
+    buffer.replace({4: others, 5: []}, version=7)
     assert buffer.samples() == sorted(others, key=lambda one: one.key)
-    assert buffer.windows() == {4}
-    buffer.admit(mine, window_id=5)
-    assert buffer.windows() == {4, 5}
+    assert (buffer.windows(), buffer.version()) == ({4}, 7)
+    buffer.replace({}, version=8)
+    assert (len(buffer), buffer.windows(), buffer.version()) == (0, set(), None)
 
 
 def test_windows_of_displaced_samples_are_forgotten(buffer: ReplayBuffer) -> None:
@@ -125,8 +126,6 @@ def test_a_smaller_size_takes_effect_at_the_next_admission(
     smaller = ReplayBuffer(redis_client, keys, size=5)
     smaller.admit([sample(0)], window_id=1)
     assert len(smaller) == 5
-    smaller.clear()
-    assert (len(smaller), smaller.windows()) == (0, set())
 
 
 def test_packed_samples_are_versioned() -> None:
