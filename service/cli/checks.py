@@ -165,7 +165,7 @@ def _redis_findings(info: dict[str, Any], config: dict[str, str]) -> Iterator[Fi
 
 def check_database(settings: Settings) -> Iterator[Finding]:
     """The registry answers, has this release's tables, and knows this event log."""
-    from service.storage.api_keys import ApiKeys
+    from service.storage.api_keys import ApiKeys, KnownKeys
     from service.storage.database import check_revision, connect, database_url
     from service.storage.registry import Registry
 
@@ -173,7 +173,7 @@ def check_database(settings: Settings) -> Iterator[Finding]:
     fresh = not settings.database_url and not _sqlite_exists(settings)
     if fresh:
         yield Finding(f"registry: {name}, not there yet; `freshet serve` makes it")
-        yield from _key_findings(settings, 0)
+        yield from _key_findings(settings, KnownKeys({}, made=False))
         return
     try:
         engine = connect(database_url(settings), timeout_s=3.0)

@@ -78,9 +78,9 @@ def test_a_request_of_one_does_not_wait_for_a_batch_before_it() -> None:
 
 
 def test_filling_over_a_hidden_catalogue_costs_what_it_returns() -> None:
-    ids = [f"item-{number}" for number in range(100_000)]
+    ids = [f"item-{number}" for number in range(40_000)]
     view = CatalogueView().with_items(
-        [Item(name, available=number % 2_000 == 0, revision=1) for number, name in enumerate(ids)]
+        [Item(name, available=number % 800 == 0, revision=1) for number, name in enumerate(ids)]
     )
     model = ServingModel(
         2, None, 1, Vocabulary(ids), Vocabulary(), torch.zeros(0, 1),
@@ -92,7 +92,7 @@ def test_filling_over_a_hidden_catalogue_costs_what_it_returns() -> None:
     started = time.process_time()
     for _ in range(50):
         fill(scene, query, frozenset(), [], LATEST, backlog)
-    assert time.process_time() - started < 1.0  # walking all of it takes 80 ms each
+    assert time.process_time() - started < 0.5  # walking all of it takes 30 ms each
 
 
 @pytest.mark.parametrize("hidden", [0, 5_990])

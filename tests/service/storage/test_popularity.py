@@ -83,7 +83,8 @@ async def test_lists_are_counted_off_the_event_loop_from_hours_read_once(
     read = HourlyCounts._read
 
     def spied(self: HourlyCounts, hours: Sequence[int], now_ms: int) -> None:
-        reads.append((threading.current_thread() is threading.main_thread(), len(hours)))
+        if self is popularity._counts:  # replicas of other tests may count beside this one
+            reads.append((threading.current_thread() is threading.main_thread(), len(hours)))
         read(self, hours, now_ms)
 
     monkeypatch.setattr(HourlyCounts, "_read", spied)
