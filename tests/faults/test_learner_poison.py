@@ -61,7 +61,7 @@ def refused_second_window(world: World, learn: Any) -> None:
     assert after.position == world.stores.log.last()
     window = registry.windows()[-1]
     assert window.status is WindowStatus.REFUSED
-    assert registry.quarantined() == [window]
+    assert registry.passed_by(after.position) == [(window.start, window.end)]
     assert window.window_id not in world.stores.buffer.windows()
     assert sum(1 for _ in world.stores.archive.read(window.start, window.end)) == 100
     post(world.settings, clicks(100, seed=2))
@@ -162,3 +162,33 @@ def test_a_corrupt_entry_is_buried_and_passed(world: World, fields: dict[Any, An
     assert registry.head().position == world.stores.log.last()
     assert world.stores.log.dead_letters() == 1
     assert world.status.fields["dead_letters"] == 1
+
+
+def test_a_posted_window_of_flipped_labels_is_refused_or_does_little_harm(world: World) -> None:
+    """Nothing in the learner is touched: the poison comes as any client's events do.
+
+    Its own hold-outs are flipped as well, so only the probes of honest periods speak against it,
+    and replay and consolidation let it spoil little.
+    """
+    learning = replace(world.settings.learning, epochs=4, probe_share=0.2, top_k=5)
+    window = world.settings.window.model_copy(update={"max_events": 2_000})
+    world.settings = world.settings.model_copy(update={"learning": learning, "window": window})
+    registry = world.stores.registry
+    post(world.settings, clicks(6_000, users=400, items=10), batch=500)
+    settle(world.learner())
+    before = registry.head()
+    assert before.tip == 4
+    flipped = [
+        replace(event, item_id=f"{'BA'['AB'.index(event.item_id[0])]}{event.item_id[1:]}")
+        for event in clicks(2_000, seed=1, users=400, items=10)
+    ]
+    post(world.settings, flipped, batch=500)
+    settle(world.learner())
+    gate = registry.version(5).gate
+    honest = gate["old"]["bands"][:3]
+    assert gate["old"]["enough"]
+    after, reference = (
+        sum(band[name] for band in honest) for name in ("recall@5", "reference_recall@5")
+    )
+    assert reference > 1.2, "of three bands: the tastes had been learned"
+    assert gate["verdict"] == "refused" or after > 0.85 * reference
