@@ -52,11 +52,17 @@ def initial_rows(seed: int, first: int, last: int, dim: int, norm: float = 1.0) 
     Uniform around 0, a row's norm about `norm`. Each number is a function of
     (seed, row, column) alone: growing row by row or at once gives the same table.
     """
-    cells = np.arange(first * dim, last * dim, dtype=np.uint64)
+    return chosen_initial_rows(seed, torch.arange(first, last), dim, norm)
+
+
+def chosen_initial_rows(seed: int, rows: Tensor, dim: int, norm: float = 1.0) -> Tensor:
+    """The same for rows [R] int64 in any order, [R, dim] on the CPU."""
+    cells = rows.cpu().numpy().astype(np.uint64)[:, None] * np.uint64(dim)
+    cells = cells + np.arange(dim, dtype=np.uint64)[None, :]
     seeded = mix64(np.asarray([seed & 0xFFFF_FFFF_FFFF_FFFF], dtype=np.uint64))
     unit = (mix64(cells ^ seeded) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    rows = ((2.0 * unit - 1.0) * (norm * math.sqrt(3.0 / dim))).astype(np.float32)
-    return torch.from_numpy(rows.reshape(last - first, dim))
+    values = ((2.0 * unit - 1.0) * (norm * math.sqrt(3.0 / dim))).astype(np.float32)
+    return torch.from_numpy(values)
 
 
 def grown(tensor: Tensor, rows: int, fill: float = 0.0) -> Tensor:

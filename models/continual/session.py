@@ -26,15 +26,16 @@ class Session:
     def __init__(self, state: LearningState, seed: int, device: str | torch.device) -> None:
         self.config = state.config
         self.net = state.net.grown(len(state.items), len(state.users), device)
+        sizes = {name: len(tensor) for name, tensor in self.net.snapshot().items()}
+        self.row_states = {
+            name: rows.grown(sizes[name], device) for name, rows in state.row_states.items()
+        }
+        self.net.users.restart(self._untrained_users())
         self.start: Snapshot = {
             name: tensor.clone() for name, tensor in self.net.snapshot().items()
         }
         self.regularizers: dict[str, Regularizer] = {
             name: method.grown(self.start) for name, method in state.regularizers.items()
-        }
-        sizes = {name: len(tensor) for name, tensor in self.start.items()}
-        self.row_states = {
-            name: rows.grown(sizes[name], device) for name, rows in state.row_states.items()
         }
         self.dense_state = state.dense_state.copied(device)
         self.random = np.random.default_rng([seed, 1])
@@ -122,9 +123,17 @@ class Session:
         return loss.detach()
 
     def finish(self) -> None:
-        """Apply what rows still miss; to be called once, after the last step."""
+        """Apply what rows still miss; to be called once, after the last step.
+
+        Users that no step has reached (probes, held out) get an empty row: they are unknown.
+        """
         self._items.finish()
         self._users.finish()
+        self.net.users.rows[self._untrained_users()] = 0.0
+
+    def _untrained_users(self) -> Tensor:
+        """Rows [R] of users that no gradient has ever reached."""
+        return (self.row_states["users"].count == 0).nonzero()[:, 0]
 
     def penalty(self) -> float:
         """Σ ½λF(θ−θ*)² of all methods now."""

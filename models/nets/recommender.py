@@ -134,8 +134,7 @@ class Recommender:
 
     def gather(self, inputs: Tensor, user_idx: Tensor) -> Inputs:
         """Vectors of all rows that inputs [B, S] and users [B] name, and their places."""
-        if not self.encoder.has_users:
-            user_idx = torch.full_like(user_idx, -1)
+        user_idx = self._known(user_idx)
         touched, touched_users = touched_rows(inputs), touched_rows(user_idx)
         return Inputs(
             items=self.vectors(self.items.rows[touched.rows]),
@@ -143,6 +142,13 @@ class Recommender:
             inputs=touched.places[0],
             user_idx=touched_users.places[0],
         )
+
+    def _known(self, user_idx: Tensor) -> Tensor:
+        """User rows [B], −1 for users whose row is empty: nothing was ever learned of them."""
+        if not self.encoder.has_users or not len(self.users):
+            return torch.full_like(user_idx, -1)
+        empty = ~self.users.rows[user_idx.clamp(min=0)].any(dim=1)
+        return user_idx.masked_fill(empty, -1)
 
     def encode(
         self, histories: Sequence[Sequence[int]], user_rows: Sequence[int] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.parameters import initial_rows
+from models.parameters import chosen_initial_rows, initial_rows
 
 _NORM = 0.2
 """Rows begin short: where only the direction counts, a short row turns fast while it is new and
@@ -42,3 +42,8 @@ class GrowableTable:
         rows[: len(self)] = self.rows
         rows[len(self) :] = initial_rows(self.seed, len(self), size, self.dim, _NORM)
         return GrowableTable(self.dim, self.seed, rows)
+
+    def restart(self, rows: Tensor) -> None:
+        """Give rows [R] int64 their first values again, in place."""
+        values = chosen_initial_rows(self.seed, rows, self.dim, _NORM)
+        self.rows[rows] = values.to(self.rows.device)

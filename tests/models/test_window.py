@@ -241,3 +241,30 @@ def test_checkerboard_a_users_row_follows_him_to_the_other_side() -> None:
     for turn in range(3):
         state = learned(state, checkerboard(flipped=True, first=480 * (turn + 1)))
     assert purity(state, "A") >= 0.8
+
+
+def test_users_who_were_never_trained_are_asked_by_their_history_alone() -> None:
+    """A probe's row is no more than noise: the mean of what the user had answers in its place."""
+    config = configured("mf", probe_share=0.3, min_steps=40)
+    state = learned(LearningState.initial(config), checkerboard())
+    user = next(f"u{n}" for n in range(40) if is_probe(key(f"u{n}"), config.probe_share))
+    history = state.items.rows(state.memory.histories[user]).tolist()
+    asked = state.net.encode([history], [state.users.row(user)])
+    unknown = state.net.encode([history], [-1])
+    assert torch.equal(asked, unknown)
+    trained = next(f"u{n}" for n in range(40) if not is_probe(key(f"u{n}"), config.probe_share))
+    past = state.items.rows(state.memory.histories[trained]).tolist()
+    known = state.net.encode([past], [state.users.row(trained)])
+    assert not torch.equal(known, state.net.encode([past], [-1]))
+
+
+def test_a_user_who_waited_is_learned_when_the_turn_comes() -> None:
+    """Held out of one window, trained with the next: the empty row starts like any other."""
+    config = configured("mf", probe_share=0.0, holdout_share=0.5)
+    first = learn_window(LearningState.initial(config), windows(checkerboard())[0], seed=1, draw=())
+    waiting = sorted({sample.user_id for sample in first.holdout})
+    rows = torch.from_numpy(first.state.users.rows(waiting))
+    assert waiting
+    assert not first.state.net.users.rows[rows].any()
+    after = learn_window(first.state, windows(checkerboard())[1], seed=2, draw=()).state
+    assert after.net.users.rows[rows].any(dim=1).all()
