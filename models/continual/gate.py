@@ -3,9 +3,9 @@
 Each query's NDCG@K is averaged per user, candidate and reference side by side over the items both
 know; a test refuses when the upper confidence bound of (candidate − reference) lies below
 −gate_margin · reference: significantly worse, and by more than is tolerated. Proof of improvement
-is not asked for. *New* is what the window held out, pooled, while it has too few users, with the
-probes of the periods before it, newest first; *old* the probes of all periods together. The same is
-asked against the best version of the day, so that small losses do not add up.
+is not asked for. *New* is what the window kept from the update, pooled, while it has too few users,
+with the probes of the periods before it, newest first; *old* the probes of all periods before it
+together. The same is asked against the best version of the day, so that small losses do not add up.
 
 Source: paired bootstrap, Efron and Tibshirani, 1993; for rankings Sakai, 2006.
 """
@@ -63,7 +63,7 @@ def judge(
         active: what is served now.
         candidate: what would be served; its memory holds the probes of all periods.
         best: the best version of the day; None or the active one itself: that test is left out.
-        holdout: this window's samples that the candidate was not trained on.
+        holdout: this window's samples that the candidate was not trained on, its probes among them.
         seed: of the bootstrap.
 
     Returns:
@@ -79,14 +79,18 @@ def judge(
     new = _Comparison.of(active, candidate, fresh).test(candidate.config, generator)
     new["pooled"] = len(fresh) - len(holdout)
     pooled = _Comparison.of(active, candidate, probes)
-    old = pooled.test(candidate.config, generator)
+    own = {sample.key for sample in holdout}
+    past = np.asarray([sample.key not in own for sample in probes], dtype=np.bool_)
+    old = pooled.of_samples(past).test(candidate.config, generator)
     old["bands"] = _bands(candidate, pooled)
     tests = {"new events": new, "old periods": old}
     against_best: dict[str, Any] | None = None
     if best is not None and best is not active:
         against_best = {
             "new": _Comparison.of(best, candidate, fresh).test(candidate.config, generator),
-            "old": _Comparison.of(best, candidate, probes).test(candidate.config, generator),
+            "old": _Comparison.of(best, candidate, probes)
+            .of_samples(past)
+            .test(candidate.config, generator),
         }
         tests["new events against the best version of the day"] = against_best["new"]
         tests["old periods against the best version of the day"] = against_best["old"]
@@ -97,10 +101,11 @@ def judge(
 def _pooled(holdout: Sequence[Sample], candidate: LearningState) -> list[Sample]:
     """The hold-out and, band by band from the newest, probes until there are enough users."""
     samples, enough = list(holdout), candidate.config.gate_min_users
+    own = {sample.key for sample in holdout}
     for band in reversed(candidate.memory.probes.bands):
         if len({sample.user_id for sample in samples}) >= enough:
             break
-        samples.extend(band.samples)
+        samples.extend(sample for sample in band.samples if sample.key not in own)
     return samples
 
 
@@ -145,6 +150,11 @@ class _Comparison:
             score(reference, samples, shared),
             score(candidate, samples, rows[shared][order]),
         )
+
+    def of_samples(self, chosen: npt.NDArray[np.bool_]) -> _Comparison:
+        """The same for the samples marked in `chosen` [samples] alone."""
+        kept = chosen[self.candidate.owners]
+        return _Comparison(self.samples, self.reference.only(kept), self.candidate.only(kept))
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:

@@ -27,6 +27,10 @@ class Scored:
     ranks: Ranks
     owners: Rows
 
+    def only(self, kept: npt.NDArray[np.bool_]) -> Scored:
+        """The targets marked in `kept` [n] alone."""
+        return Scored(self.ranks[kept], self.owners[kept])
+
 
 def score(
     state: LearningState, samples: Sequence[Sample], among: npt.NDArray[np.int64] | None = None

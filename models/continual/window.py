@@ -23,7 +23,8 @@ class Candidate:
         state: the learned state; it shares nothing with the parent that is ever written to.
         report: counts and losses.
         admitted: the samples trained for the first time, for the replay buffer.
-        holdout: this window's held-out samples, to judge by; they wait in the state's memory.
+        holdout: this window's samples that were not trained on, to judge by: those held out, which
+            wait in the state's memory, and its probes.
     """
 
     state: LearningState
@@ -88,7 +89,7 @@ def learn_window(
     replayed = draw if "replay" in parent.config.methods else ()
     learned, report = update(state, train, replayed, seed=seed, device=device, progress=progress)
     report = replace(report, new_users=len(state.users) - len(parent.users))
-    return Candidate(learned, report, admitted=train, holdout=split.holdout)
+    return Candidate(learned, report, admitted=train, holdout=[*split.holdout, *split.probes])
 
 
 def _grown(parent: LearningState, events: Sequence[Event], split: Split) -> LearningState:

@@ -76,12 +76,22 @@ def test_the_forgetting_report_has_a_line_for_each_band(
     assert all(0.0 <= band["recall@20"] <= 1.0 for band in bands)
 
 
+def test_a_windows_own_probes_are_new_and_not_old(active: LearningState, clean: Candidate) -> None:
+    """Poison in a window must not vote for itself among the old periods."""
+    verdict = verdict_on(clean.state, active, clean)
+    before = {sample.user_id for sample in active.memory.probes.samples}
+    assert verdict.old["users"] == len(before)
+    probes = {sample.user_id for sample in clean.state.memory.probes.samples}
+    assert probes - before <= {sample.user_id for sample in clean.holdout}
+
+
 def test_a_holdout_of_too_few_users_is_pooled_with_the_newest_probes(
     active: LearningState, clean: Candidate
 ) -> None:
     few = clean.holdout[:5]
     verdict = judge(active, clean.state, best=None, holdout=few, seed=1)
-    newest = clean.state.memory.probes.bands[-1].samples
+    own = {sample.key for sample in few}
+    newest = [s for s in clean.state.memory.probes.bands[-1].samples if s.key not in own]
     assert verdict.new["pooled"] == len(newest)
     assert verdict.new["users"] == len({s.user_id for s in (*few, *newest)})
     assert verdict.new["enough"]

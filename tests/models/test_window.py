@@ -93,7 +93,8 @@ def test_users_are_split_and_the_held_out_are_trained_next() -> None:
     candidate = learn_window(parent, first, seed=1, draw=())
 
     trained = {sample.user_id for sample in candidate.admitted}
-    held_out = {sample.user_id for sample in candidate.holdout}
+    pending = list(candidate.state.memory.pending)
+    held_out = {sample.user_id for sample in pending}
     probes = {sample.user_id for sample in candidate.state.memory.probes.samples}
     assert probes == {e.user_id for e in first if is_probe(key(e.user_id), 0.1)}
     assert held_out == {e.user_id for e in first if is_held_out(key(e.user_id), 1, 0.1)} - probes
@@ -101,10 +102,10 @@ def test_users_are_split_and_the_held_out_are_trained_next() -> None:
     assert not trained & held_out
     assert held_out
     assert probes
-    assert list(candidate.state.memory.pending) == candidate.holdout
+    assert candidate.holdout == [*pending, *candidate.state.memory.probes.samples]
 
     later = learn_window(candidate.state, second, seed=2, draw=())
-    assert later.admitted[: len(candidate.holdout)] == candidate.holdout
+    assert later.admitted[: len(pending)] == pending
 
 
 def test_probe_users_leave_no_trace_in_the_weights() -> None:
@@ -262,7 +263,7 @@ def test_a_user_who_waited_is_learned_when_the_turn_comes() -> None:
     """Held out of one window, trained with the next: the empty row starts like any other."""
     config = configured("mf", probe_share=0.0, holdout_share=0.5)
     first = learn_window(LearningState.initial(config), windows(checkerboard())[0], seed=1, draw=())
-    waiting = sorted({sample.user_id for sample in first.holdout})
+    waiting = sorted({sample.user_id for sample in first.state.memory.pending})
     rows = torch.from_numpy(first.state.users.rows(waiting))
     assert waiting
     assert not first.state.net.users.rows[rows].any()
