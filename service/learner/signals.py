@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -28,10 +29,11 @@ class Signals:
         return [self._event(interaction) for interaction in interactions]
 
     def _event(self, interaction: Interaction) -> Event:
+        """Ids that come again share one string: a full retrain holds every event at once."""
         return Event(
-            user_id=interaction.user_id,
-            item_id=interaction.item_id,
-            type=interaction.type,
+            user_id=sys.intern(interaction.user_id),
+            item_id=sys.intern(interaction.item_id),
+            type=sys.intern(interaction.type),
             weight=self.weights.weight(interaction.type, interaction.value),
             time_ms=interaction.time_ms,
             key=event_key(self.secret, interaction.user_id, interaction.event_id),
