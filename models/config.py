@@ -47,7 +47,7 @@ class LearningConfig:
     """Passes over the archive in a full retrain."""
     lookahead: float = 0.2
     """Share of targets replaced by a later item of the same sample: tastes beside next steps."""
-    min_steps: int = 40
+    min_steps: int = 80
     """An update takes at least so many steps while it has any sample: small windows count too."""
     num_negatives: int = 1024
     """Negatives shared by a batch, drawn by smoothed popularity, corrected by logQ."""

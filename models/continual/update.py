@@ -70,8 +70,8 @@ def update(
         new: samples not trained on before.
         drawn: replayed samples; ids that are not known any more count as unknown.
         seed: of everything random here.
-        epochs: passes; None takes the configured ones. More are made where they would give fewer
-            than `min_steps` steps.
+        epochs: passes; None takes the configured ones. See `_plan` for where these give fewer than
+            `min_steps` steps.
         device: where to compute; the result lies on the CPU.
         progress: called with the share done.
         cancelled: asked before each step.
@@ -86,10 +86,10 @@ def update(
     of = (state.items.rows, state.users.rows)
     both, fresh = SampleSet.of([*new, *drawn], *of), SampleSet.of(new, *of)
     losses, steps = [], 0
-    passes = _passes(len(both), state.config, epochs)
+    passes, size = _plan(len(both), state.config, epochs)
     for done in range(passes):
         losses.append(0.0)
-        chunks = both.order(state.config.batch_size, session.random)
+        chunks = both.order(size, session.random)
         for place, chosen in enumerate(chunks):
             if cancelled is not None and cancelled():
                 raise LearningCancelledError
@@ -118,12 +118,19 @@ def update(
     return _learned(state, session), report
 
 
-def _passes(samples: int, config: LearningConfig, epochs: int | None) -> int:
-    """How often to go over so many samples: as configured, or until there are enough steps."""
+def _plan(samples: int, config: LearningConfig, epochs: int | None) -> tuple[int, int]:
+    """How often to go over so many samples, and how many in a batch.
+
+    A small window gets its `min_steps` from smaller batches first (it is not overlearned by them),
+    and from more passes only when single samples are not enough.
+    """
+    passes = config.epochs if epochs is None else epochs
     if not samples:
-        return 0
-    steps = math.ceil(samples / config.batch_size)
-    return max(config.epochs if epochs is None else epochs, math.ceil(config.min_steps / steps))
+        return 0, config.batch_size
+    size = config.batch_size
+    if config.min_steps:
+        size = max(1, min(size, samples * passes // config.min_steps))
+    return max(passes, math.ceil(config.min_steps / math.ceil(samples / size))), size
 
 
 def _learned(state: LearningState, session: Session) -> LearningState:
