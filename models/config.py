@@ -37,8 +37,7 @@ class LearningConfig:
 
     # one update
     learning_rate: float = 0.004
-    """Of the dense weights; rows take three times as much."""
-    """Step size of the optimizer."""
+    """Step size of the dense weights; rows take three times as much."""
     batch_size: int = 128
     """Sequences in a step; every position of a sequence is a target."""
     epochs: int = 4

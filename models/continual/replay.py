@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
-from models.interactions import Sample
+from models.config import LearningConfig
+from models.interactions import Event, Sample
+
+Kept = TypeVar("Kept")
+"""What stands for a sample where it is kept: itself, or its name."""
 
 
-def draw_rule(candidates: Sequence[Sample], n: int, seed: int) -> list[Sample]:
+def draw_size(config: LearningConfig, events: Iterable[Event]) -> int:
+    """How many old samples go with a window: `replay_ratio` for each new one.
+
+    A user's positive events are counted as the samples they are cut into beside a full history,
+    so the size is known before anything is cut; 0 without `replay`.
+    """
+    if "replay" not in config.methods:
+        return 0
+    targets = config.max_history - config.max_history // 4
+    users = Counter(event.user_id for event in events if event.weight > 0)
+    return math.ceil(config.replay_ratio * sum(-(-n // targets) for n in users.values()))
+
+
+def draw_rule(candidates: Sequence[Kept], n: int, seed: int) -> list[Kept]:
     """The draw that a seed stands for: `n` without replacement, or all, from those in key order.
 
     The same rule whatever holds the samples, so that the same buffer gives the same draw.

@@ -9,9 +9,9 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from models.continual.replay import BottomK
+from models.continual.replay import BottomK, draw_size
 from models.continual.state import LearningState
-from models.continual.window import Candidate, learn_window, split_window
+from models.continual.window import Candidate, learn_window
 from models.evaluation.arm import Arm, ArmSetup
 from models.evaluation.questions import Questions
 from models.evaluation.scores import DenseScores, Scores
@@ -22,8 +22,9 @@ from models.interactions import Sample
 class Learner(Arm):
     """What the learner process does between two publications, without gate, log and stores.
 
-    The base is learned as a full retrain learns an archive (`full_epochs`), every period as the
-    service learns a window (`epochs`, replay, penalties), or as several where `window` is set.
+    The base is learned as one window with the passes of a full retrain (`full_epochs`), every
+    period as the service learns a window (`epochs`, replay, penalties), or as several where
+    `window` is set.
     Arms that differ in methods alone share the base: no method pulls before the first update.
 
     Args:
@@ -57,9 +58,7 @@ class Learner(Arm):
     def _learn(self, window: Slice) -> None:
         """One window, as the learner process treats it: draw, learn, admit."""
         events = window.events(self._setup.seed)
-        new = split_window(self._state, events, window.start).train
-        wanted = round(self.config.replay_ratio * (len(new) + len(self._state.memory.pending)))
-        draw = self._buffer.draw(wanted, window.start)
+        draw = self._buffer.draw(draw_size(self.config, events), window.start)
         learned = self._window(self._state, window, draw)
         self._state = learned.state
         self._buffer.admit(learned.admitted)

@@ -7,11 +7,7 @@ also a function of where the window stands, so that two runs over the same log a
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Sequence
 
-from models.config import LearningConfig
-from models.interactions import Event
 from service.domain.interactions import Position
 
 _SEED_BITS = 63
@@ -23,11 +19,3 @@ def window_seed(seed: int, start: Position, parent: int, purpose: str = "window"
     text = f"{purpose}:{seed}:{start}:{parent}".encode()
     digest = hashlib.blake2b(text, digest_size=8).digest()
     return int.from_bytes(digest, "big") >> (64 - _SEED_BITS)
-
-
-def draw_size(config: LearningConfig, events: Sequence[Event]) -> int:
-    """How many old samples go with `events`: `replay_ratio` per new sample (a user's stretch)."""
-    if "replay" not in config.methods:
-        return 0
-    users = {event.user_key for event in events if event.weight > 0}
-    return math.ceil(config.replay_ratio * len(users))

@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models.config import LearningConfig
+from models.continual.replay import draw_size
 from models.interactions import Event, Sample
 from service.domain.versions import Head, WindowRecord
 from service.learner.archiving import Archiving
-from service.learner.drawing import draw_size, window_seed
+from service.learner.drawing import window_seed
 from service.learner.names import draw_name
 from service.learner.signals import Signals
 from service.learner.steps import ARCHIVED, DRAWN, OPENED, Reached

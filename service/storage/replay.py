@@ -18,9 +18,9 @@ from importlib.resources import files
 from itertools import islice
 from typing import cast
 
-import numpy as np
 import redis
 
+from models.continual.replay import draw_rule
 from models.interactions import Sample
 from service.storage.connections import answering
 from service.storage.keys import Keys
@@ -99,15 +99,11 @@ class ReplayBuffer:
     def draw(self, n: int, seed: int) -> list[Sample]:
         """`n` samples without replacement, or all when there are fewer.
 
-        The draw is a function of the content and the seed alone: candidates in the order of their
-        keys, chosen by numpy's default generator.
+        The draw is a function of the content and the seed alone: see `draw_rule`.
         """
         with answering("replay buffer"):
             names = cast(list[bytes], self._client.zrange(self._names[0], 0, -1))
-            chosen = np.random.default_rng(seed).choice(
-                len(names), size=max(min(n, len(names)), 0), replace=False
-            )
-            return self._samples([names[at] for at in chosen])
+            return self._samples(draw_rule(names, n, seed))
 
     def samples(self) -> list[Sample]:
         """Everything kept, in the order of the keys."""

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from models.continual.replay import BottomK
+from models.config import LearningConfig
+from models.continual.replay import BottomK, draw_size
 from models.interactions import Sample
-from tests.models.tastes import key
+from tests.models.tastes import event, key
 
 
 def samples(n: int, prefix: str = "") -> list[Sample]:
@@ -94,3 +95,11 @@ def test_a_buffer_of_no_size_keeps_nothing() -> None:
     assert len(buffer) == 0
     with pytest.raises(ValueError, match="size"):
         BottomK(-1)
+
+
+def test_as_many_are_drawn_as_there_are_new_samples() -> None:
+    config = LearningConfig(max_history=8, replay_ratio=0.5)
+    events = [event("a", f"i{n}", n) for n in range(13)]  # 6 targets beside 2 of context: 3 samples
+    events += [event("b", "i", 20), event("c", "i", 21), event("d", "i", 22, weight=0.0)]
+    assert draw_size(config, events) == 3  # half of 5, rounded up
+    assert draw_size(LearningConfig(methods=("ewc",)), events) == 0
