@@ -118,8 +118,10 @@ def test_a_failed_block_writes_nothing(engine: Engine) -> None:
 
 def test_the_schema_allows_one_head_and_one_active_version(engine: Engine) -> None:
     copy_version = (
-        "INSERT INTO versions SELECT 2, NULL, status, origin, position_ms, position_seq, digest, "
-        "created_ms, activated_ms, window_id, strategy, metrics, gate FROM versions"
+        "INSERT INTO versions (version, parent, status, origin, position_ms, position_seq, digest, "
+        "created_ms, activated_ms, window_id, strategy, metrics, gate, pruned) "
+        "SELECT 2, NULL, status, origin, position_ms, position_seq, digest, "
+        "created_ms, activated_ms, window_id, strategy, metrics, gate, pruned FROM versions"
     )
     copy_head = (
         "INSERT INTO head SELECT 2, generation, active, tip, position_ms, position_seq, epoch, "
