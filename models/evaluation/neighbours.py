@@ -20,9 +20,9 @@ HISTORY = 50
 class SessionNeighbours(Arm):
     """V-SkNN with full memory: every session (every user's whole stream) is kept.
 
-    Of L items of the history the k-th weighs w = k/L; similarity(s) = Σ w over those shared with s;
-    the `num_neighbours` most similar sessions (the latest first among equals) give each of their
-    items similarity / (steps back of the latest shared item).
+    Of L items of the history the k-th weighs w = k/L; similarity(s) = Σ w / √|s|, the sum over
+    items shared with s; the `num_neighbours` most similar sessions (the latest first among equals)
+    give each of their items similarity / (steps back of the latest shared item).
 
     Args:
         num_neighbours: sessions that answer.
@@ -55,6 +55,7 @@ class SessionNeighbours(Arm):
         pairs = np.unique(self._number[seen.user] * num_items + seen.item)
         session, item = pairs // num_items, pairs % num_items
         self._items, self._item_offsets = item, _offsets(session, num_users)
+        self._norms = np.sqrt(np.diff(self._item_offsets))
         by_item = np.argsort(item, kind="stable")
         self._sessions, self._session_offsets = session[by_item], _offsets(item, num_items)
 
@@ -92,6 +93,7 @@ class SessionNeighbours(Arm):
             np.concatenate(lists), return_index=True, return_inverse=True
         )
         similarity = np.bincount(group, weights=weights)
+        similarity /= self._norms[sessions]
         similarity[sessions == self._number[user]] = 0.0
         if len(sessions) > self.num_neighbours:
             chosen = np.lexsort((sessions, similarity))[-self.num_neighbours :]
