@@ -25,7 +25,7 @@ from service.settings import Settings
 
 _FRAME_S: Final = 0.5
 _LINE_S: Final = 5.0
-_LAST_LESSON_S: Final = 300.0
+_LAST_LESSON_S: Final = 3_600.0
 _AUTO_RATE: Final = 2_000.0
 _WINDOWS_AHEAD: Final = 3
 

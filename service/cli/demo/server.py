@@ -15,7 +15,7 @@ from service.cli.runtime import end_with_parent, environment_of
 from service.errors import SettingsError
 from service.settings import Settings
 
-_READY_S: Final = 90.0
+_READY_S: Final = 300.0
 _STOP_S: Final = 45.0
 _VISIBLE: Final = {
     "FRESHET_WINDOW__MAX_AGE_S": "5",
