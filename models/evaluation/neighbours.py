@@ -92,8 +92,7 @@ class SessionNeighbours(Arm):
         sessions, place, group = np.unique(
             np.concatenate(lists), return_index=True, return_inverse=True
         )
-        similarity = np.bincount(group, weights=weights)
-        similarity /= self._norms[sessions]
+        similarity = np.bincount(group, weights=weights) / self._norms[sessions]
         similarity[sessions == self._number[user]] = 0.0
         if len(sessions) > self.num_neighbours:
             chosen = np.lexsort((sessions, similarity))[-self.num_neighbours :]
