@@ -18,6 +18,16 @@ depends_on = None
 
 
 def upgrade() -> None:
+    versions, head = _create_registry()
+    _create_jobs()
+    catalogue = _create_catalogue()
+    _create_keys()
+    _insert_the_first_version(versions, head)
+    op.bulk_insert(catalogue, [{"id": 1, "revision": 0}])
+
+
+def _create_registry() -> tuple[sa.Table, sa.Table]:
+    """Versions, windows, the one head row and the secret of the hashes."""
     versions = op.create_table(
         "versions",
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
@@ -100,6 +110,10 @@ def upgrade() -> None:
         sa.Column("value", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_secrets"),
     )
+    return versions, head
+
+
+def _create_jobs() -> None:
     op.create_table(
         "jobs",
         sa.Column("job_id", sa.String(32), nullable=False),
@@ -128,6 +142,10 @@ def upgrade() -> None:
         postgresql_where=sa.text("status = 'queued'"),
     )
     op.create_index("ix_jobs_created", "jobs", ["created_ms", "job_id"])
+
+
+def _create_catalogue() -> sa.Table:
+    """Items, and the revision of all of them; returns the table of the latter."""
     op.create_table(
         "items",
         sa.Column("item_id", sa.String(256), nullable=False),
@@ -145,6 +163,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_catalogue_head"),
         sa.CheckConstraint("id = 1", name=op.f("ck_catalogue_head_one_row")),
     )
+    return catalogue
+
+
+def _create_keys() -> None:
     op.create_table(
         "api_keys",
         sa.Column("digest", sa.String(64), nullable=False),
@@ -156,6 +178,8 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name="uq_api_keys_name"),
     )
 
+
+def _insert_the_first_version(versions: sa.Table, head: sa.Table) -> None:
     now = time.time_ns() // 1_000_000
     op.bulk_insert(
         versions,
@@ -191,7 +215,6 @@ def upgrade() -> None:
             }
         ],
     )
-    op.bulk_insert(catalogue, [{"id": 1, "revision": 0}])
 
 
 def downgrade() -> None:

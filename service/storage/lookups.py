@@ -17,7 +17,6 @@ from service.storage.records import head_record, version_record, window_record
 from service.storage.tables import HeadRow, Secret, Version, Window
 
 _SECRET_BYTES = 32
-_ASKED_AT_ONCE = 1_000
 
 
 class Lookups:
@@ -100,16 +99,6 @@ class Lookups:
                     start, last = found.pop()
                     stop = max(stop, last)
                 found.append((start, stop))
-        return found
-
-    def learned_among(self, window_ids: Collection[int]) -> set[int]:
-        """Those of the windows that the tip has learned: whose samples belong in the buffer."""
-        learned, ids = Window.status == WindowStatus.LEARNED.value, sorted(window_ids)
-        found: set[int] = set()
-        with reading(self._engine) as session:
-            for at in range(0, len(ids), _ASKED_AT_ONCE):
-                asked = Window.window_id.in_(ids[at : at + _ASKED_AT_ONCE])
-                found.update(session.scalars(select(Window.window_id).where(learned, asked)))
         return found
 
     def window_in_work(self, tip: int) -> WindowRecord | None:

@@ -197,11 +197,11 @@ def test_growth_alone_is_no_fault(active: LearningState, clean: Candidate) -> No
 
 
 def test_clean_streams_are_rarely_refused() -> None:
-    """At most one in twenty, over two streams of ten windows."""
+    """At most one in twenty, over five streams of eight windows."""
     refused = 0
-    for seed in range(2):
+    for seed in range(5):
         state = LearningState.initial(dataclasses.replace(CONFIG, seed=seed, min_steps=20))
-        for window in range(10):
+        for window in range(8):
             events = stream(range(200 * window, 200 * window + 200), 10_000 * window)
             candidate = learn_window(state, events, seed=100 * seed + window, draw=())
             verdict = judge(
@@ -209,7 +209,7 @@ def test_clean_streams_are_rarely_refused() -> None:
             )
             refused += not verdict.accepted
             state = candidate.state
-    assert refused <= 1
+    assert refused <= 2
 
 
 def test_bounds_cover_the_mean_as_often_as_they_say() -> None:
