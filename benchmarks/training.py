@@ -5,7 +5,8 @@ the update's own session. The reference is the plain step a textbook would write
 `nn.Embedding` with sparse gradients, `nn.GRU`, `cross_entropy` over the same number of candidates,
 Adam for the weights and Adagrad for the table. EWC's cost is its step over the step without any
 method, in interleaved rounds, at 10 thousand and a million rows, for the GRU and for matrix
-factorization. The whole update (epochs, replay, EWC, Fisher, consolidation) is timed at the end.
+factorization. A second thread is set against one. The whole update (epochs, replay, EWC, Fisher,
+consolidation) is timed at the end.
 """
 
 from __future__ import annotations
@@ -28,21 +29,21 @@ from models.continual.update import update
 from models.interactions import Sample, SampleSet, SequenceBatch
 from models.vocabulary import Vocabulary
 
-THREADS = 2
 STEPS, BATCH, ROUNDS = 50, 128, 9
 SMALL, LARGE = 10_000, 1_000_000
 
 
 def run() -> Iterator[Figure]:
-    """Figures in the order of the module's text; torch is given two threads meanwhile."""
+    """Figures in the order of the module's text; in one thread, as the learner runs."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(1)
     try:
         with torch.sparse.check_sparse_tensor_invariants(enable=False):  # type: ignore[no-untyped-call]
             yield from _against_plain()
         for encoder in ("gru", "mf"):
             for items in (SMALL, LARGE):
                 yield _cost_of_ewc(encoder, items)
+        yield _second_thread()
         yield _whole_update(8)
         yield _whole_update(32)
     finally:
@@ -67,6 +68,20 @@ def _against_plain() -> Iterator[Figure]:
     positions = batch.num_targets
     yield Figure("plain GRU step", positions / plain, "positions/s")
     yield Figure("GRU step, EWC on", positions / ours, "positions/s", plain / ours, "plain")
+
+
+def _second_thread() -> Figure:
+    session, batch = _session(_state("gru", SMALL), ("online-ewc", "replay")), _batch(SMALL)
+
+    def step(threads: int) -> None:
+        torch.set_num_threads(threads)
+        session.train(batch)
+
+    one, two = medians(lambda: step(1), lambda: step(2))
+    torch.set_num_threads(1)
+    return Figure(
+        "GRU step in two threads", batch.num_targets / two, "positions/s", one / two, "one"
+    )
 
 
 def _cost_of_ewc(encoder: str, items: int) -> Figure:

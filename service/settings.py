@@ -73,7 +73,12 @@ class LearnerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    threads: int = Field(0, ge=0, description="torch threads of the learner; 0: one per core")
+    threads: int = Field(
+        1,
+        ge=0,
+        description="torch threads of the learner, 0: one per core; at the size of the default"
+        " model one is the fastest, and leaves the other cores to serving",
+    )
     poll_s: float = Field(
         0.25, gt=0, description="how often the learner looks at the log and at the jobs"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from models.nets.encoder import (
@@ -13,6 +14,7 @@ from models.nets.encoder import (
     Inputs,
     scaled_inputs,
 )
+from models.nets.recurrence import States, gate_gradients, run
 from models.parameters import Layout, initial_rows
 
 
@@ -56,66 +58,51 @@ class GruEncoder:
         x = scaled_inputs(given, dense["start"])
         if dropout is not None:
             x = dropout(x)
-        weights = [
-            dense[name] for name in ("input_weight", "state_weight", "input_bias", "state_bias")
-        ]
-        state = x.new_zeros(1, x.shape[0], x.shape[2])
-        states, _ = torch.gru(x, state, weights, True, 1, 0.0, False, False, True)
+        if torch.is_grad_enabled() and not x.is_cuda:
+            from_input = F.linear(x.transpose(0, 1), dense["input_weight"], dense["input_bias"])
+            states = States.apply(  # type: ignore[no-untyped-call]
+                from_input, dense["state_weight"], dense["state_bias"]
+            )
+            states = states.transpose(0, 1)
+        else:
+            states = _by_library(x, dense)
         return states if dropout is None else dropout(states)
 
     def examples(self, given: Inputs, last: Tensor, dense: Dense) -> tuple[Tensor, Backward]:
-        """The cell written out, so that the gradient at every gate is known for each example.
-
-        The gradient of a weight matrix is then the sum over steps of (gate gradient ⊗ input), one
+        """The gradient of a weight matrix is the sum over steps of (gate gradient ⊗ input): one
         product per example, squared only afterwards.
         """
-        with torch.enable_grad():
-            x = scaled_inputs(given, dense["start"]).detach().requires_grad_()
-            return self._unrolled(given, x, last, dense)
-
-    def _unrolled(
-        self, given: Inputs, x: Tensor, last: Tensor, dense: Dense
-    ) -> tuple[Tensor, Backward]:
-        frozen = {name: part.detach() for name, part in dense.items()}
-        from_input = x @ frozen["input_weight"].T + frozen["input_bias"]
-        state = x.new_zeros(x.shape[0], x.shape[2], requires_grad=True)
-        states, before, from_state = [], [], []
-        for gates_in in from_input.unbind(1):
-            before.append(state.detach())
-            gates = torch.addmm(frozen["state_bias"], state, frozen["state_weight"].T)
-            from_state.append(gates)
-            state = gru_cell(gates_in, gates, state)
-            states.append(state)
-        query = torch.stack(states, dim=1)[torch.arange(len(last), device=x.device), last]
+        x = scaled_inputs(given, dense["start"])
+        from_input = F.linear(x.transpose(0, 1), dense["input_weight"], dense["input_bias"])
+        trace = run(from_input, dense["state_weight"], dense["state_bias"])
+        at = torch.arange(len(last), device=x.device)
 
         def backward(gradient: Tensor) -> ExampleGradients:
-            to_x, to_input, *to_state = torch.autograd.grad(
-                query, [x, from_input, *from_state], gradient
-            )
-            state_gates = torch.stack(to_state, dim=1)
+            to_states = torch.zeros_like(trace.new)
+            to_states[last, at] = gradient
+            to_input, to_state = (part.transpose(0, 1) for part in gate_gradients(trace, to_states))
+            to_x = to_input @ dense["input_weight"]
             starts = (given.inputs < 0)[..., None]
             squares = self.layout(x.shape[2]).flat(
                 [
-                    _product_squares(to_input, x.detach()),
-                    _product_squares(state_gates, torch.stack(before, dim=1)),
+                    _product_squares(to_input, x),
+                    _product_squares(to_state, trace.states[:-1].transpose(0, 1)),
                     to_input.sum(1).square().sum(0),
-                    state_gates.sum(1).square().sum(0),
+                    to_state.sum(1).square().sum(0),
                     torch.where(starts, to_x, 0.0).sum(1).square().sum(0),
                 ]
             )
             to_rows = torch.where(starts, 0.0, to_x) * x.shape[2] ** 0.5
             return ExampleGradients(squares, to_rows, to_x.new_zeros(x.shape[0], x.shape[2]))
 
-        return query.detach(), backward
+        return trace.states[last + 1, at], backward
 
 
-def gru_cell(from_input: Tensor, from_state: Tensor, state: Tensor) -> Tensor:
-    """One step: gate inputs [B, 3D] from input and state in the order r, z, n; state [B, D]."""
-    input_r, input_z, input_n = from_input.chunk(3, dim=1)
-    state_r, state_z, state_n = from_state.chunk(3, dim=1)
-    reset, keep = torch.sigmoid(input_r + state_r), torch.sigmoid(input_z + state_z)
-    new = torch.tanh(input_n + reset * state_n)
-    return new + keep * (state - new)
+def _by_library(x: Tensor, dense: Dense) -> Tensor:
+    """States [B, S, D] by torch's own kernels: the fastest without gradients, and on a GPU."""
+    weights = [dense[name] for name in ("input_weight", "state_weight", "input_bias", "state_bias")]
+    state = x.new_zeros(1, x.shape[0], x.shape[2])
+    return torch.gru(x, state, weights, True, 1, 0.0, False, False, True)[0]
 
 
 def _product_squares(left: Tensor, right: Tensor) -> Tensor:

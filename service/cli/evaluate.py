@@ -54,7 +54,7 @@ def evaluate(
         float, typer.Option(min=0.0001, max=1.0, help="share of the users that are asked")
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="of everything random")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="for torch")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="for torch")] = 1,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="write all figures to this file")
     ] = None,

@@ -6,6 +6,7 @@ import itertools
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ _LARGEST_BATCH: Final = 500
 _BATCHES_PER_S: Final = 5.0
 _RETRY_S: Final = 0.5
 _LOOK_S: Final = 0.1
+_STORIES: Final = 500
 
 
 class Feeder(threading.Thread):
@@ -57,13 +59,23 @@ class Feeder(threading.Thread):
         """Why nothing moves, while nothing moves."""
         self.refused: str | None = None
         """What the service said to a batch that it will never take; ends the stream."""
-        self.story: tuple[str, ...] = ()
-        """Items that one user has just gone through, for the demo's guest to follow."""
+        self._stories: deque[tuple[int, tuple[str, ...]]] = deque(maxlen=_STORIES)
 
     @property
     def accepted(self) -> int:
         """Events acknowledged by the service since this feeder began."""
         return self.next_number - self.start_number
+
+    def story(self, until: int) -> tuple[str, ...]:
+        """Items that one user has lately gone through, for the demo's guest to follow.
+
+        Args:
+            until: the latest story before this number of a row, so that the items are known to
+                whoever has learned so far; the oldest kept when there is none.
+        """
+        kept = tuple(self._stories)
+        known = [items for number, items in kept if number <= until]
+        return known[-1] if known else kept[0][1] if kept else ()
 
     def stop(self) -> None:
         """End after the batch in hand."""
@@ -135,7 +147,7 @@ class Feeder(threading.Thread):
                 walk.append(row.item_id)
         longest = max(walks.values(), key=len)
         if len(longest) >= 3:
-            self.story = tuple(longest)
+            self._stories.append((batch[-1].number + 1, tuple(longest)))
 
     def _read_state(self) -> int:
         try:

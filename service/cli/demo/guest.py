@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,12 +32,22 @@ class Visit:
 
 
 class Guest(threading.Thread):
-    """A thread that follows, every few seconds, three steps of what some user has just done."""
+    """A thread that follows, every few seconds, three steps of what some user has done.
 
-    def __init__(self, api: str, feeder: Feeder, every_s: float = 10.0) -> None:
+    Args:
+        api: base address of the service.
+        feeder: knows what users have done.
+        learned: the number of the row that the model has learned up to.
+        every_s: time between two visits.
+    """
+
+    def __init__(
+        self, api: str, feeder: Feeder, learned: Callable[[], int], every_s: float = 10.0
+    ) -> None:
         super().__init__(name="guest", daemon=True)
         self._api = api
         self._feeder = feeder
+        self._learned = learned
         self._every_s = every_s
         self._enough = threading.Event()
         self.visit: Visit | None = None
@@ -47,7 +58,7 @@ class Guest(threading.Thread):
     def run(self) -> None:
         with httpx.Client(base_url=self._api, timeout=5.0) as client:
             while not self._enough.wait(1.0 if self.visit is None else self._every_s):
-                story = self._feeder.story[:_CLICKS]
+                story = self._feeder.story(self._learned())[:_CLICKS]
                 if not story:
                     continue
                 try:

@@ -58,8 +58,8 @@ def read_pace(text: str) -> Pace:
 
 
 def window_size(total: int | None) -> int:
-    """Events in a window, so that a file makes a hundred or two of them and each can be seen."""
-    return max(1_000, min(5_000, (total or 0) // 150))
+    """Events in a window, so that a file makes about a hundred of them and each can be seen."""
+    return max(1_000, min(10_000, (total or 0) // 75))
 
 
 class Demo:
@@ -115,8 +115,11 @@ class Demo:
         def must_wait() -> bool:
             return self._pace.waits and (observer.latest.lag_events or 0) > most_ahead
 
+        def learned() -> int:
+            return feeder.next_number - (observer.latest.lag_events or 0)
+
         feeder = Feeder(server.url, self._source, state, self._pace.rate, must_wait)
-        guest = Guest(server.url, feeder)
+        guest = Guest(server.url, feeder, learned)
         stage = view.Stage(
             server.url, self._source.name, self._source.total, feeder, observer, guest
         )

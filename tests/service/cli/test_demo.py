@@ -94,8 +94,8 @@ def test_a_pace_is_a_number_or_a_word() -> None:
 
 def test_windows_are_small_enough_to_be_seen() -> None:
     assert window_size(None) == window_size(10_000) == 1_000
-    assert window_size(450_000) == 3_000
-    assert window_size(10**9) == 5_000
+    assert window_size(225_000) == 3_000
+    assert window_size(10**9) == 10_000
 
 
 def test_an_observation_without_any_version_has_no_figures() -> None:
