@@ -22,7 +22,8 @@ import torch.nn.functional as F
 
 from benchmarks.figures import Figure
 from models.config import LearningConfig
-from models.continual.methods import chosen_regularizers
+from models.continual.method import Start
+from models.continual.methods import chosen_methods
 from models.continual.session import Session
 from models.continual.state import LearningState
 from models.continual.update import update
@@ -126,14 +127,12 @@ def _state(encoder: str, items: int) -> LearningState:
 def _session(state: LearningState, methods: tuple[str, ...]) -> Session:
     """A session in which the methods pull on every row."""
     config = dataclasses.replace(state.config, methods=methods)
-    regularizers = {
-        name: method.grown(state.net.snapshot())
-        for name, method in chosen_regularizers(config).items()
-    }
-    for method in regularizers.values():
+    start = Start(state.net.snapshot(), {"items": len(state.items), "users": len(state.users)})
+    ready = {name: method.begun(start) for name, method in chosen_methods(config).items()}
+    for method in ready.values():
         for tensor in method.state_dict().values():
             tensor.fill_(1e-3)
-    return Session(dataclasses.replace(state, config=config, regularizers=regularizers), 0, "cpu")
+    return Session(dataclasses.replace(state, config=config, methods=ready), 0, "cpu")
 
 
 def _batch(items: int) -> SequenceBatch:

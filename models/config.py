@@ -6,10 +6,11 @@ value is made, so that a wrong one is refused at start with a sentence and not a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-ENCODERS = ("gru", "mf")
-METHODS = ("l2", "ewc", "online-ewc", "replay")
+from models.registry import ENCODERS, METHODS, found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +56,9 @@ class LearningConfig:
 
     # the methods against forgetting, composed as a list
     methods: tuple[str, ...] = ("online-ewc", "replay")
-    """Any of `l2`, `ewc`, `online-ewc` and `replay`, each at most once."""
-    ewc_lambda: float = 1.0
-    """Strength of the EWC penalty."""
-    l2_lambda: float = 0.01
-    """Strength of the plain pull to the last consolidated weights."""
-    decay: float = 0.9
-    """γ of online EWC: what is left of the old Fisher after a consolidation."""
+    """Names of methods, each at most once, in any order."""
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
+    """Parameters of methods by name, such as `{"online-ewc": {"strength": 10}}`."""
     fisher: str = "empirical"
     """Labels the Fisher is taken at: `empirical` (those observed) or `sampled` (the model's)."""
     fisher_samples: int = 1024
@@ -94,8 +91,10 @@ class LearningConfig:
     def __post_init__(self) -> None:
         _one_of("encoder", self.encoder, ENCODERS)
         _one_of("fisher", self.fisher, ("empirical", "sampled"))
-        for method in self.methods:
+        for method in (*self.methods, *self.parameters):
             _one_of("methods", method, METHODS)
+        for method, given in self.parameters.items():
+            found("methods", method, METHODS).read(given)
         if len(set(self.methods)) != len(self.methods):
             raise ValueError(f"methods: each at most once, got {list(self.methods)}")
         for name in (
@@ -112,16 +111,16 @@ class LearningConfig:
             _at_least(name, getattr(self, name), 1)
         for name in ("min_steps", "replay_size", "probe_size", "gate_min_users", "seed"):
             _at_least(name, getattr(self, name), 0)
-        for name in ("weight_decay", "ewc_lambda", "l2_lambda", "replay_ratio", "gate_margin"):
+        for name in ("weight_decay", "replay_ratio", "gate_margin"):
             _at_least(name, getattr(self, name), 0.0)
         for name in ("learning_rate", "temperature"):
             _between(name, getattr(self, name), 0.0, 1e3, open_below=True)
-        for name in ("dropout", "lookahead", "probe_share", "holdout_share", "decay"):
+        for name in ("dropout", "lookahead", "probe_share", "holdout_share"):
             _between(name, getattr(self, name), 0.0, 1.0)
         _between("gate_confidence", self.gate_confidence, 0.5, 0.9999)
 
 
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+def _one_of(name: str, value: str, allowed: Collection[str]) -> None:
     if value not in allowed:
         raise ValueError(f"{name}: {value!r} is not known; allowed are {', '.join(allowed)}")
 

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
+from models.continual.method import EVERY, Method, Start, checked
 from models.continual.quadratic import Quadratic
 from models.parameters import Snapshot, grown
 
 
-class Ewc:
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Of EWC."""
+
+    strength: float = 1.0
+    """λ."""
+
+    def __post_init__(self) -> None:
+        checked("strength", self.strength, 0.0)
+
+
+class Ewc(Method):
     """½ λ Σ_t Σ_i F_t,i (θ_i − θ*_t,i)², one term for each update t that was consolidated.
 
     Kept as one quadratic: F = Σ_t F_t and θ* = Σ_t F_t θ*_t / F have the same gradient. Since old
@@ -26,6 +39,8 @@ class Ewc:
     """
 
     name = "ewc"
+    encoders = EVERY
+    parameter_type: ClassVar = Parameters
     needs_fisher = True
     moves_anchor = False
 
@@ -38,11 +53,11 @@ class Ewc:
 
     @classmethod
     def initial(cls, config: LearningConfig) -> Self:
-        return cls(config.ewc_lambda, {}, {})
+        return cls(cls.chosen(config).strength, {}, {})
 
-    def grown(self, like: Snapshot) -> Self:
+    def begun(self, start: Start) -> Self:
         importance, anchor = {}, {}
-        for name, tensor in like.items():
+        for name, tensor in start.weights.items():
             importance[name], anchor[name] = torch.zeros_like(tensor), tensor.clone()
             if name in self.importance:
                 old = self.importance[name].to(tensor.device)

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
+from models.continual.method import EVERY, Method, checked
 from models.continual.quadratic import Quadratic
 from models.parameters import Snapshot
 
 
-class L2:
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Of L2."""
+
+    strength: float = 0.01
+    """λ."""
+
+    def __post_init__(self) -> None:
+        checked("strength", self.strength, 0.0)
+
+
+class L2(Method):
     """½ λ Σ_i (θ_i − θ*_i)² with θ* the weights that the update starts from.
 
     Rows that are new in an update have no anchor and feel no pull.
@@ -23,8 +36,8 @@ class L2:
     """
 
     name = "l2"
-    needs_fisher = False
-    moves_anchor = True
+    encoders = EVERY
+    parameter_type: ClassVar = Parameters
 
     def __init__(self, strength: float, consolidated: Mapping[str, int]) -> None:
         """`consolidated` is how many rows of each parameter have an anchor."""
@@ -33,10 +46,7 @@ class L2:
 
     @classmethod
     def initial(cls, config: LearningConfig) -> Self:
-        return cls(config.l2_lambda, {})
-
-    def grown(self, like: Snapshot) -> Self:
-        return type(self)(self.strength, self.consolidated)
+        return cls(cls.chosen(config).strength, {})
 
     def pulls(self, start: Snapshot) -> Mapping[str, Quadratic]:
         found = {}

@@ -1,21 +1,22 @@
-"""The methods there are, by the name that settings use."""
+"""The methods that a configuration names, made ready."""
 
 from __future__ import annotations
 
 from models.config import LearningConfig
-from models.continual.ewc import Ewc
-from models.continual.l2 import L2
-from models.continual.online_ewc import OnlineEwc
-from models.continual.regularizer import Regularizer
+from models.continual.method import Method
+from models.registry import METHODS, found
 
 
-def regularizers() -> dict[str, type[Regularizer]]:
-    """Every regularizer by name. (`replay` is no penalty: see `models.continual.replay`.)"""
-    found: list[type[Regularizer]] = [L2, Ewc, OnlineEwc]
-    return {kind.name: kind for kind in found}
+def method_named(name: str) -> type[Method]:
+    """The class of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    kind: type[Method] = found("methods", name, METHODS)
+    return kind
 
 
-def chosen_regularizers(config: LearningConfig) -> dict[str, Regularizer]:
+def chosen_methods(config: LearningConfig) -> dict[str, Method]:
     """Those that `config.methods` names, before anything is consolidated."""
-    known = regularizers()
-    return {name: known[name].initial(config) for name in config.methods if name in known}
+    return {name: method_named(name).initial(config) for name in config.methods}

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
+from models.continual.method import EVERY, Method, Start, checked
 from models.continual.quadratic import Quadratic
 from models.parameters import Snapshot, grown
 
 
-class OnlineEwc:
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Of online EWC."""
+
+    strength: float = 1.0
+    """λ."""
+    decay: float = 0.9
+    """γ: what is left of the old Fisher after a consolidation."""
+
+    def __post_init__(self) -> None:
+        checked("strength", self.strength, 0.0)
+        checked("decay", self.decay, 0.0, 1.0)
+
+
+class OnlineEwc(Method):
     """½ λ Σ_i F*_i (θ_i − θ*_i)² with θ* the weights that the update starts from.
 
     After each update F* ← γ F* + F. The anchor is the parent version itself, so nothing is kept
@@ -26,8 +42,9 @@ class OnlineEwc:
     """
 
     name = "online-ewc"
+    encoders = EVERY
     needs_fisher = True
-    moves_anchor = True
+    parameter_type: ClassVar = Parameters
 
     def __init__(self, strength: float, decay: float, importance: Mapping[str, Tensor]) -> None:
         self.strength = strength
@@ -36,11 +53,12 @@ class OnlineEwc:
 
     @classmethod
     def initial(cls, config: LearningConfig) -> Self:
-        return cls(config.ewc_lambda, config.decay, {})
+        chosen = cls.chosen(config)
+        return cls(chosen.strength, chosen.decay, {})
 
-    def grown(self, like: Snapshot) -> Self:
+    def begun(self, start: Start) -> Self:
         importance = {}
-        for name, tensor in like.items():
+        for name, tensor in start.weights.items():
             old = self.importance.get(name)
             importance[name] = (
                 torch.zeros_like(tensor)

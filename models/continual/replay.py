@@ -10,10 +10,25 @@ from typing import TypeVar
 import numpy as np
 
 from models.config import LearningConfig
+from models.continual.method import EVERY, Method, Rehearsal
 from models.interactions import Event, Sample
 
 Kept = TypeVar("Kept")
 """What stands for a sample where it is kept: itself, or its name."""
+
+
+class Replay(Method):
+    """Experience replay: samples kept from earlier updates are learned again beside the new ones.
+
+    Source: Rolnick et al., 2019 (arXiv 1811.11682). Deviation: `BottomK` decides what is kept,
+    not a reservoir.
+    """
+
+    name = "replay"
+    encoders = EVERY
+
+    def rehearse(self, given: Rehearsal) -> Sequence[Sample]:
+        return given.drawn
 
 
 def draw_size(config: LearningConfig, events: Iterable[Event]) -> int:

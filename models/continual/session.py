@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from models.continual.fisher import Fisher, estimate_fisher
+from models.continual.method import Method, Move, Start, Step
 from models.continual.optimizers import DenseOptimizer, TableOptimizer
 from models.continual.quadratic import Quadratic, merged
-from models.continual.regularizer import Regularizer
 from models.continual.state import LearningState
 from models.interactions import SampleSet, SequenceBatch
-from models.nets import Dropout, Inputs
-from models.objectives import NegativeSampler, softmax_loss
-from models.parameters import Snapshot, touched_rows
+from models.nets import Dropout, Inputs, Recommender
+from models.objectives import Candidates, NegativeSampler, softmax_loss
+from models.parameters import Snapshot, Touched, touched_rows
 
 _ROW_RATE = 3.0
 """Rows meet few gradients and take so many times the rate of the dense weights."""
@@ -31,12 +33,17 @@ class Session:
             name: rows.grown(sizes[name], device) for name, rows in state.row_states.items()
         }
         self.net.users.restart(self._untrained_users())
+        known = {"items": len(state.net.items), "users": len(state.net.users)}
+        self._welcome(state.methods.values(), known)
         self.start: Snapshot = {
             name: tensor.clone() for name, tensor in self.net.snapshot().items()
         }
-        self.regularizers: dict[str, Regularizer] = {
-            name: method.grown(self.start) for name, method in state.regularizers.items()
+        self.methods: dict[str, Method] = {
+            name: method.begun(Start(self.start, known)) for name, method in state.methods.items()
         }
+        self._teacher = Recommender.from_snapshot(self.start, self.net.meta)
+        self._frozen = frozenset[str]().union(*(m.frozen() for m in self.methods.values()))
+        self._watchers = [method for method in self.methods.values() if method.watches_moves]
         self.dense_state = state.dense_state.copied(device)
         self.random = np.random.default_rng([seed, 1])
         self.dropout = Dropout(
@@ -62,14 +69,21 @@ class Session:
         )
         self._dense = DenseOptimizer(self.net.dense, self.dense_state, rate, pulls.get("dense"))
 
+    def _welcome(self, methods: Iterable[Method], known: Mapping[str, int]) -> None:
+        """Let methods say where rows begin that the parent does not have."""
+        for method in methods:
+            for name, table in (("items", self.net.items), ("users", self.net.users)):
+                new = table.rows[known[name] :]
+                new.copy_(method.newcomers(name, new))
+
     @property
     def _anchored(self) -> bool:
-        moving = all(method.moves_anchor for method in self.regularizers.values())
+        moving = all(method.moves_anchor for method in self.methods.values())
         return moving and self.config.weight_decay == 0.0
 
     def _pulls(self) -> dict[str, Quadratic]:
         """The pull on each parameter: all methods and the weight decay, a pull to 0, in one."""
-        methods = [method.pulls(self.start) for method in self.regularizers.values()]
+        methods = [method.pulls(self.start) for method in self.methods.values()]
         pulls = {}
         for name, tensor in self.start.items():
             parts = [found[name] for found in methods if name in found]
@@ -80,8 +94,16 @@ class Session:
                 pulls[name] = pull
         return pulls
 
-    def train(self, batch: SequenceBatch) -> Tensor:
-        """One step on one batch; its loss, a scalar. No target that is known, no step."""
+    def train(self, batch: SequenceBatch, replayed: Tensor | None = None) -> Tensor:
+        """One step on one batch.
+
+        Args:
+            batch: sequences, with rows of the grown tables.
+            replayed: [B] bool, which of them are rehearsed; None: none is.
+
+        Returns:
+            The loss without the terms of methods, a scalar. No target that is known, no step.
+        """
         batch = batch.looking_ahead(self.config.lookahead, self.random)
         net, users = self.net, batch.user_idx
         if not net.encoder.has_users:
@@ -113,14 +135,67 @@ class Session:
             drawn.shift,
             batch.weights[wanted],
         )
+        whole = loss
+        if self.methods:
+            step = self._step(batch, replayed, wanted, touched, queries, given, drawn)
+            for term in (method.loss(step) for method in self.methods.values()):
+                whole = whole if term is None else whole + term
         gradients = torch.autograd.grad(
-            loss, [items, user_rows, *leaves.values()], materialize_grads=True
+            whole, [items, user_rows, *leaves.values()], materialize_grads=True
         )
-        self._items.step(touched.rows, items.detach(), gradients[0])
+        self._move_rows("items", self._items, touched.rows, items.detach(), gradients[0])
         if net.encoder.has_users:
-            self._users.step(touched_users.rows, user_rows.detach(), gradients[1])
-        self._dense.step(net.layout.flat(gradients[2:]))
+            self._move_rows(
+                "users", self._users, touched_users.rows, user_rows.detach(), gradients[1]
+            )
+        self._move_dense(net.layout.flat(gradients[2:]))
         return loss.detach()
+
+    def _step(
+        self,
+        batch: SequenceBatch,
+        replayed: Tensor | None,
+        wanted: Tensor,
+        touched: Touched,
+        queries: Tensor,
+        given: Inputs,
+        drawn: Candidates,
+    ) -> Step:
+        size, device = len(batch.user_idx), wanted.device
+        owners = torch.arange(size, device=device)[:, None].expand_as(wanted)[wanted]
+        none = torch.zeros(size, dtype=torch.bool, device=device)
+        return Step(
+            batch=batch,
+            replayed=none if replayed is None else replayed.to(device),
+            owners=owners,
+            wanted=wanted,
+            rows=touched.rows,
+            queries=queries,
+            vectors=given.items,
+            targets=touched.places[1],
+            candidates=touched.places[2],
+            shift=drawn.shift,
+            weights=batch.weights[wanted],
+            teacher=self._teacher,
+        )
+
+    def _move_rows(
+        self, name: str, optimizer: TableOptimizer, rows: Tensor, values: Tensor, gradient: Tensor
+    ) -> None:
+        if name in self._frozen:
+            return
+        before = values.clone() if self._watchers else values
+        optimizer.step(rows, values, gradient)
+        for method in self._watchers:
+            method.moved(name, Move(rows, gradient, values - before))
+
+    def _move_dense(self, gradient: Tensor) -> None:
+        if "dense" in self._frozen:
+            return
+        before = self.net.dense.clone() if self._watchers else self.net.dense
+        self._dense.step(gradient)
+        for method in self._watchers:
+            method.moved("dense", Move(None, gradient, self.net.dense - before))
 
     def finish(self) -> None:
         """Apply what rows still miss; to be called once, after the last step.
@@ -140,14 +215,14 @@ class Session:
         now = self.net.snapshot()
         return sum(
             float(quadratic.penalty(now[name]))
-            for method in self.regularizers.values()
+            for method in self.methods.values()
             for name, quadratic in method.pulls(self.start).items()
         )
 
     def consolidate(self, samples: SampleSet, seed: int) -> Fisher:
         """Take the Fisher at the learned weights and move the methods on."""
         fisher = Fisher()
-        if any(method.needs_fisher for method in self.regularizers.values()):
+        if any(method.needs_fisher for method in self.methods.values()):
             fisher = estimate_fisher(
                 self.net,
                 samples,
@@ -158,7 +233,7 @@ class Session:
                 device=self.device,
             )
         learned = self.net.snapshot()
-        self.regularizers = {
-            name: method.consolidate(learned, fisher) for name, method in self.regularizers.items()
+        self.methods = {
+            name: method.consolidate(learned, fisher) for name, method in self.methods.items()
         }
         return fisher

@@ -11,9 +11,9 @@ from torch import Tensor
 from models.config import LearningConfig
 from models.continual.bundle import Bundle, memory_from, memory_meta, memory_tensors
 from models.continual.memory import Probes, StreamMemory
-from models.continual.methods import chosen_regularizers
+from models.continual.method import Method
+from models.continual.methods import chosen_methods
 from models.continual.optimizers import AdamState, RowState
-from models.continual.regularizer import Regularizer
 from models.interactions import Histories
 from models.nets import Recommender
 from models.vocabulary import Vocabulary
@@ -33,7 +33,7 @@ class LearningState:
         items, users: vocabularies, as long as the tables.
         net: the recommender.
         row_states, dense_state: what the optimizers remember.
-        regularizers: the penalties by name, consolidated.
+        methods: against forgetting, by name, consolidated.
         counts: how often each item was a positive event, [N] float64.
         memory: histories, probes and pending samples, functions of the log alone.
         updates: how many updates led here.
@@ -45,7 +45,7 @@ class LearningState:
     net: Recommender
     row_states: dict[str, RowState]
     dense_state: AdamState
-    regularizers: dict[str, Regularizer]
+    methods: dict[str, Method]
     counts: Tensor
     memory: StreamMemory
     updates: int = 0
@@ -88,7 +88,7 @@ class LearningState:
             net=net,
             row_states={"items": RowState.empty(), "users": RowState.empty()},
             dense_state=AdamState.empty(net.layout.size),
-            regularizers=chosen_regularizers(config),
+            methods=chosen_methods(config),
             counts=torch.zeros(0, dtype=torch.float64),
             memory=memory,
         )
@@ -99,8 +99,8 @@ class LearningState:
         for name, rows in self.row_states.items():
             learning |= _prefixed(f"optimizer.{name}.", rows.state_dict())
         learning |= _prefixed("optimizer.dense.", self.dense_state.state_dict())
-        for name, regularizer in self.regularizers.items():
-            learning |= _prefixed(f"method.{name}.", regularizer.state_dict())
+        for name, method in self.methods.items():
+            learning |= _prefixed(f"method.{name}.", method.state_dict())
         remembered, types = memory_tensors(self.memory, self.items, self.users)
         learning |= _prefixed("memory.", remembered)
         return Bundle(
@@ -126,7 +126,7 @@ class LearningState:
         _check(bundle.meta, config)
         items, users, memory = _remembered(bundle, config)
         learning = bundle.tensors["learning"]
-        methods = chosen_regularizers(config)
+        methods = chosen_methods(config)
         for name, method in methods.items():
             if tensors := _stripped(learning, f"method.{name}."):
                 methods[name] = method.load(tensors)
@@ -141,7 +141,7 @@ class LearningState:
                 for name in ("items", "users")
             },
             dense_state=AdamState.load(_stripped(learning, "optimizer.dense.")),
-            regularizers=methods,
+            methods=methods,
             counts=learning["counts"],
             memory=memory,
             updates=int(bundle.meta["updates"]),

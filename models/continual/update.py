@@ -93,7 +93,8 @@ def update(
         for place, chosen in enumerate(chunks):
             if cancelled is not None and cancelled():
                 raise LearningCancelledError
-            loss = session.train(both.batch(chosen, device))
+            replayed = torch.from_numpy(chosen >= len(new))
+            loss = session.train(both.batch(chosen, device), replayed)
             losses[-1] += float(loss) / len(chunks)
             steps += 1
             if progress is not None:
@@ -145,9 +146,9 @@ def _learned(state: LearningState, session: Session) -> LearningState:
         dense_state=AdamState.load(
             {key: part.cpu() for key, part in session.dense_state.state_dict().items()}
         ),
-        regularizers={
+        methods={
             name: method.load({key: part.cpu() for key, part in method.state_dict().items()})
-            for name, method in session.regularizers.items()
+            for name, method in session.methods.items()
         },
         updates=state.updates + 1,
     )

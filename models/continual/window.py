@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from models.continual.memory import is_held_out, is_probe
+from models.continual.method import Rehearsal
 from models.continual.state import LearningState
 from models.continual.update import UpdateReport, update
 from models.interactions import Event, Sample
@@ -86,7 +87,9 @@ def learn_window(
     split = split_window(parent, events, seed)
     train = [*parent.memory.pending, *split.train]
     state = _grown(parent, events, split)
-    replayed = draw if "replay" in parent.config.methods else ()
+    given = Rehearsal(parent, draw, len(train), seed)
+    methods = (parent.methods[name] for name in sorted(parent.methods))
+    replayed = [sample for method in methods for sample in method.rehearse(given)]
     learned, report = update(state, train, replayed, seed=seed, device=device, progress=progress)
     report = replace(report, new_users=len(state.users) - len(parent.users))
     return Candidate(learned, report, admitted=train, holdout=[*split.holdout, *split.probes])

@@ -2,7 +2,7 @@
 
 from models.nets.encoder import Dropout, Encoder, ExampleGradients, Inputs
 from models.nets.recommender import Recommender
-from models.nets.registry import encoder_named, encoders
+from models.nets.registry import encoder_named
 from models.nets.serving import load_serving
 from models.nets.table import GrowableTable
 
@@ -14,6 +14,5 @@ __all__ = [
     "Inputs",
     "Recommender",
     "encoder_named",
-    "encoders",
     "load_serving",
 ]

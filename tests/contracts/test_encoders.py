@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.config import ENCODERS, LearningConfig
+from models.config import LearningConfig
 from models.interactions import SequenceBatch
-from models.nets import Recommender, encoders
+from models.nets import Recommender, encoder_named
+from models.registry import ENCODERS
 
 DEVICES = [
     "cpu",
@@ -21,7 +22,7 @@ DEVICES = [
     ),
 ]
 
-each_encoder = pytest.mark.parametrize("encoder", sorted(encoders()))
+each_encoder = pytest.mark.parametrize("encoder", sorted(ENCODERS))
 each_device = pytest.mark.parametrize("device", DEVICES)
 
 
@@ -32,8 +33,9 @@ def recommender(
     return Recommender.initial(config).grown(items, users, device)
 
 
-def test_settings_name_the_encoders_that_exist() -> None:
-    assert sorted(ENCODERS) == sorted(encoders())
+@each_encoder
+def test_an_encoder_has_the_name_that_settings_use(encoder: str) -> None:
+    assert encoder_named(encoder).name == encoder
 
 
 @each_encoder

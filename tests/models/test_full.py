@@ -54,8 +54,8 @@ def test_the_starts_weights_do_not_matter(start: LearningState, retrained: Learn
 
 
 def test_the_fisher_is_new(start: LearningState, retrained: LearningState) -> None:
-    old = start.regularizers["online-ewc"].state_dict()["importance.dense"]
-    new = retrained.regularizers["online-ewc"].state_dict()["importance.dense"]
+    old = start.methods["online-ewc"].state_dict()["importance.dense"]
+    new = retrained.methods["online-ewc"].state_dict()["importance.dense"]
     assert bool(new.any())
     assert not torch.equal(old, new)
 

@@ -78,7 +78,7 @@ def test_recall_keeps_what_is_known_under_another_encoder() -> None:
 def test_a_method_the_state_does_not_know_starts_afresh() -> None:
     asked = dataclasses.replace(CONFIG, methods=("ewc", "replay"))
     restored = LearningState.restore(state().export(), asked)
-    assert restored.regularizers["ewc"].state_dict() == {}
+    assert restored.methods["ewc"].state_dict() == {}
     learned(restored, checkerboard()[300:])
 
 

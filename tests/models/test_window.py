@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.config import ENCODERS, LearningConfig
+from models.config import LearningConfig
 from models.continual.memory import is_held_out, is_probe
 from models.continual.state import LearningState
 from models.continual.window import Candidate, learn_window
 from models.parameters import Bundle
+from models.registry import ENCODERS
 from tests.models.tastes import checkerboard, event, key, learned, purity, windows
 
 CONFIG = LearningConfig(embedding_dim=16, min_steps=10, fisher_samples=64, probe_share=0.1)

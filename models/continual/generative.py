@@ -1,0 +1,103 @@
+"""Generative replay: the model rehearses histories that it makes up itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+
+from models.config import LearningConfig
+from models.continual.method import EVERY, Method, Rehearsal, checked
+from models.interactions import Sample
+
+_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Of generative replay."""
+
+    ratio: float = 1.0
+    """Made-up samples per new one."""
+    length: int = 6
+    """Items of a made-up history."""
+    top: int = 100
+    """An item is drawn from the so many most likely ones."""
+
+    def __post_init__(self) -> None:
+        checked("ratio", self.ratio, 0.0, 100.0)
+        checked("length", self.length, 2, 1_000)
+        checked("top", self.top, 1)
+
+
+class GenerativeReplay(Method):
+    """Histories drawn item by item from the model that the update starts from; nothing is kept.
+
+    The first item is drawn by how often items were met, each further one from the model's softmax
+    over its best `top` items after the history so far, none twice. So no event of anybody is stored
+    for rehearsal, and the generator is trained continually, being the model itself. What it has
+    forgotten it cannot rehearse: its gap to real replay grows with the number of updates.
+
+    Source: Shin et al., 2017 (arXiv 1705.08690). Deviation: no second network; the solver is its
+    own generator, as language models rehearse in LAMOL (Sun et al., 2020, arXiv 1909.03329).
+    """
+
+    name = "generative-replay"
+    encoders = EVERY
+    parameter_type: ClassVar = Parameters
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.parameters = parameters
+
+    @classmethod
+    def initial(cls, config: LearningConfig) -> Self:
+        return cls(cls.chosen(config))
+
+    def rehearse(self, given: Rehearsal) -> Sequence[Sample]:
+        state, chosen = given.parent, self.parameters
+        wanted = round(chosen.ratio * given.fresh)
+        length = min(chosen.length, state.config.max_history, len(state.items))
+        if wanted == 0 or length < 2 or state.updates == 0:
+            return ()
+        random = np.random.default_rng([given.seed, 3])
+        counts = state.counts.numpy()
+        first = random.choice(len(counts), size=wanted, p=counts / counts.sum())
+        lines = np.concatenate(
+            [
+                self._lines(given, part, length, random)
+                for part in np.array_split(first, -(-wanted // _AT_ONCE))
+            ]
+        )
+        ids = state.items.ids
+        return [
+            Sample(
+                user_id="",
+                item_ids=tuple(ids[row] for row in line),
+                num_targets=length,
+                types=("",) * length,
+                weights=(1.0,) * length,
+                key=0,
+                time_ms=0,
+            )
+            for line in lines.tolist()
+        ]
+
+    def _lines(
+        self, given: Rehearsal, first: np.ndarray, length: int, random: np.random.Generator
+    ) -> np.ndarray:
+        """Item rows [n, length] that go on from `first` [n]."""
+        net, vectors = given.parent.net, given.parent.net.item_vectors()
+        lines = torch.from_numpy(first)[:, None]
+        while lines.shape[1] < length:
+            queries = net.encode(lines.tolist(), [-1] * len(lines))
+            scores = queries @ vectors.T
+            scores.scatter_(1, lines, -torch.inf)
+            best, rows = scores.topk(min(self.parameters.top, len(vectors) - lines.shape[1]))
+            reached = best.softmax(1).cumsum(1)
+            points = torch.from_numpy(random.random((len(lines), 1))).to(reached) * reached[:, -1:]
+            drawn = torch.searchsorted(reached, points).clamp(max=rows.shape[1] - 1)
+            lines = torch.cat([lines, rows.gather(1, drawn)], dim=1)
+        return lines.numpy()

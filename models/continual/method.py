@@ -1,0 +1,229 @@
+"""What a method against forgetting is: a value with hooks into an update.
+
+An update calls the hooks in the order below, whatever methods there are; a hook that a method does
+not define does nothing. A method holds no trainer, optimizer or clock, methods know nothing of each
+other, and a list of them may stand in any order. Before anything is consolidated, or with a
+strength of 0, a method changes nothing, to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from models.continual.fisher import Fisher
+from models.continual.quadratic import Quadratic
+from models.parameters import Snapshot
+from models.registry import ENCODERS
+
+if TYPE_CHECKING:
+    from models.config import LearningConfig
+    from models.continual.state import LearningState
+    from models.interactions import Sample, SequenceBatch
+    from models.nets import Recommender
+
+
+EVERY = frozenset(ENCODERS)
+"""For a method that works with whatever encoder there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoParameters:
+    """Of a method that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What there is to rehearse from.
+
+    Attributes:
+        parent: the state that the update starts from.
+        drawn: samples drawn from the replay buffer.
+        fresh: how many new samples the update has.
+        seed: of everything random.
+    """
+
+    parent: LearningState
+    drawn: Sequence[Sample]
+    fresh: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where an update starts: the parent's weights, grown by rows that nothing is known of yet.
+
+    Attributes:
+        weights: by parameter name, on the device of the update.
+        known: rows of each table that the parent had; those behind are new.
+    """
+
+    weights: Snapshot
+    known: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One training step, after its queries and before its gradient.
+
+    T targets, R gathered rows, M candidates, B sequences, D embedding.
+
+    Attributes:
+        batch: what is learned, with rows of the tables.
+        replayed: [B] bool, which of its sequences are rehearsed.
+        owners: [T], the sequence of each target.
+        wanted: [B, S] bool, the positions of the targets.
+        rows: [R] rows of the item table that the step touches.
+        queries: [T, D], normalisation and temperature in; differentiable.
+        vectors: [R, D] of the touched rows; differentiable.
+        targets: [T], places in `rows`.
+        candidates: [M], places in `rows`.
+        shift: [M], the logQ correction of the candidates.
+        weights: [T], of the events.
+        teacher: the recommender as it was at the start, frozen.
+    """
+
+    batch: SequenceBatch
+    replayed: Tensor
+    owners: Tensor
+    wanted: Tensor
+    rows: Tensor
+    queries: Tensor
+    vectors: Tensor
+    targets: Tensor
+    candidates: Tensor
+    shift: Tensor
+    weights: Tensor
+    teacher: Recommender
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What one step did to one parameter.
+
+    Attributes:
+        rows: [R] of a table; None: the whole of `dense`.
+        gradient: of the loss without the quadratic penalties, [R, D] or [P].
+        change: θ after the step less θ before it, pulls included.
+    """
+
+    rows: Tensor | None
+    gradient: Tensor
+    change: Tensor
+
+
+class Method:
+    """The base of all methods; every hook here does nothing.
+
+    Attributes:
+        name: what settings call it.
+        encoders: those it works with, by name; contract tests run each pair.
+        needs_fisher: whether `consolidate` reads the Fisher.
+        moves_anchor: whether a pull's anchor is always the update's start, so that rows nobody
+            touches feel none.
+        watches_moves: whether `moved` is to be called.
+        parameter_type: a frozen dataclass of what settings may say, checked when it is made.
+    """
+
+    name: ClassVar[str]
+    encoders: ClassVar[frozenset[str]] = frozenset()
+    needs_fisher: ClassVar[bool] = False
+    moves_anchor: ClassVar[bool] = True
+    watches_moves: ClassVar[bool] = False
+    parameter_type: ClassVar[type[Any]] = NoParameters
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any]) -> Any:
+        """The parameters as settings say them.
+
+        Raises:
+            ValueError: a name it does not have, or a value out of its range.
+        """
+        allowed = [field.name for field in fields(cls.parameter_type)]
+        if unknown := [name for name in given if name not in allowed]:
+            has = f"has {', '.join(allowed)}" if allowed else "has none"
+            raise ValueError(f"parameters: {cls.name} {has}; not known: {', '.join(unknown)}")
+        try:
+            return cls.parameter_type(**given)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"parameters: {cls.name}: {error}") from None
+
+    @classmethod
+    def chosen(cls, config: LearningConfig) -> Any:
+        """The parameters under `config`."""
+        return cls.read(config.parameters.get(cls.name, {}))
+
+    @classmethod
+    def initial(cls, config: LearningConfig) -> Self:
+        """Before anything is consolidated."""
+        return cls()
+
+    def rehearse(self, given: Rehearsal) -> Sequence[Sample]:
+        """Samples to be learned again beside the new ones."""
+        return ()
+
+    def newcomers(self, table: str, rows: Tensor) -> Tensor:
+        """The rows [n, D] that an update begins with for items or users it has not met.
+
+        Args:
+            table: `items` or `users`.
+            rows: as they would be.
+        """
+        return rows
+
+    def begun(self, start: Start) -> Self:
+        """A copy for an update from `start`: grown, on its device, free to be written to."""
+        return self
+
+    def frozen(self) -> frozenset[str]:
+        """Parameters that this update must not move: `items`, `users`, `dense`."""
+        return frozenset()
+
+    def pulls(self, start: Snapshot) -> Mapping[str, Quadratic]:
+        """A quadratic penalty by parameter name, of the shapes of `start`; asked once, when begun.
+
+        Args:
+            start: the parameters that the update starts from.
+        """
+        return {}
+
+    def loss(self, step: Step) -> Tensor | None:
+        """A term of the loss, a scalar; None adds nothing."""
+        return None
+
+    def moved(self, name: str, move: Move) -> None:
+        """Told of each step's effect where `watches_moves`."""
+
+    def consolidate(self, learned: Snapshot, fisher: Fisher) -> Self:
+        """The method after an update that ended at `learned`, with the Fisher taken there."""
+        return self
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything it remembers from one update to the next."""
+        return {}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> Self:
+        """A copy that remembers `tensors`, made by `state_dict`."""
+        return self
+
+
+def checked(name: str, value: Any, low: float, high: float = float("inf")) -> None:
+    """For a `Parameters` to check a number with.
+
+    Raises:
+        ValueError: it is no number within [low, high].
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ValueError(f"{name}: must be a number from {low:g} to {high:g}, got {value!r}")
+
+
+def penalty(method: Method, now: Snapshot, start: Snapshot) -> Tensor:
+    """Σ ½λF(θ−θ*)² over all parameters at `now`, a scalar, differentiable."""
+    total = torch.zeros(())
+    for name, quadratic in method.pulls(start).items():
+        total = total + quadratic.penalty(now[name]).to(total.device)
+    return total

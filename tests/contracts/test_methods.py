@@ -1,0 +1,196 @@
+"""What every method against forgetting promises, with every encoder that it declares."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.config import LearningConfig
+from models.continual.methods import chosen_methods, method_named
+from models.continual.state import LearningState
+from models.continual.window import Candidate, learn_window
+from models.interactions import Event, Sample
+from models.registry import ENCODERS, METHODS
+from tests.models.tastes import checkerboard, event, learned, purity, windows
+
+PAIRS = [(name, encoder) for name in METHODS for encoder in sorted(method_named(name).encoders)]
+OFF: dict[str, dict[str, Any]] = {
+    "l2": {"strength": 0.0},
+    "ewc": {"strength": 0.0},
+    "online-ewc": {"strength": 0.0},
+    "si": {"strength": 0.0},
+    "generative-replay": {"ratio": 0.0},
+    "distillation": {"strength": 0.0},
+    "feature-extraction": {"after": 10**6},
+    "reptile": {"rate": 0.0},
+}
+"""By method, the parameters under which it changes nothing. `replay` has none: nothing is drawn."""
+ON: dict[str, dict[str, Any]] = {
+    "l2": {"strength": 10.0},
+    "ewc": {"strength": 100.0},
+    "online-ewc": {"strength": 100.0},
+    "si": {"strength": 10.0},
+    "distillation": {"strength": 5.0, "on": "both", "adaptive": False},
+}
+"""Where the defaults are too mild to be seen in a test this small."""
+
+each_method = pytest.mark.parametrize("name", METHODS)
+each_pair = pytest.mark.parametrize(("name", "encoder"), PAIRS)
+
+
+def config(name: str | None, encoder: str = "gru", **parameters: Any) -> LearningConfig:
+    return LearningConfig(
+        encoder=encoder,
+        methods=() if name is None else (name,),
+        parameters={} if name is None else {name: parameters},
+        embedding_dim=8,
+        probe_share=0.0,
+        min_steps=5,
+        fisher_samples=64,
+    )
+
+
+def second_window(settings: LearningConfig, parent: LearningState | None = None) -> Candidate:
+    """Both tastes learned, then a window under `settings`, with a draw."""
+    state = parent if parent is not None else grown_up(settings)
+    return learn_window(state, window(), seed=1, draw=drawn())
+
+
+def before() -> list[Event]:
+    return checkerboard()
+
+
+@functools.cache
+def grown_up(settings: LearningConfig) -> LearningState:
+    """A state that has learned both tastes."""
+    return learned(LearningState.initial(settings), before())
+
+
+def window() -> list[Event]:
+    """Tastes flip, and some users come who meet items that are new."""
+    new = [event(f"v{n % 4}", f"C{n % 7}", 5_000 + n) for n in range(40)]
+    return [*windows(checkerboard(flipped=True))[0], *new]
+
+
+def drawn() -> list[Sample]:
+    """What a replay buffer would give of the first period."""
+    parent = LearningState.initial(config(None))
+    return learn_window(parent, before()[:240], seed=3, draw=()).admitted
+
+
+def weights(candidate: Candidate) -> dict[str, Tensor]:
+    return candidate.state.net.snapshot()
+
+
+def different(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
+    return any(not torch.equal(left[name], right[name]) for name in left)
+
+
+@each_method
+def test_it_declares_the_encoders_that_it_works_with(name: str) -> None:
+    kind = method_named(name)
+    assert kind.name == name
+    assert kind.encoders
+    assert kind.encoders <= set(ENCODERS)
+
+
+@each_pair
+def test_it_makes_a_difference(name: str, encoder: str) -> None:
+    """The same update from the same weights, with it and without."""
+    settings = config(name, encoder, **ON.get(name, {}))
+    parent = grown_up(settings)
+    bare = dataclasses.replace(
+        parent, config=dataclasses.replace(settings, methods=(), parameters={}), methods={}
+    )
+    with_it, without = second_window(settings, parent), second_window(settings, bare)
+    assert different(weights(with_it), weights(without))
+
+
+@each_pair
+def test_switched_off_it_is_bit_identical_to_no_method(name: str, encoder: str) -> None:
+    none = config(None, encoder)
+    off = config(name, encoder, **OFF.get(name, {}))
+    draw = drawn() if name in OFF else []
+    parents = [grown_up(settings) for settings in (off, none)]
+    found, expected = (learn_window(parent, window(), seed=1, draw=draw) for parent in parents)
+    assert not different(weights(found), weights(expected))
+
+
+@each_pair
+def test_its_state_goes_out_and_in_to_the_bit(name: str, encoder: str) -> None:
+    """A version written and read learns on as one that stayed in memory."""
+    settings = config(name, encoder, **ON.get(name, {}))
+    parent = grown_up(settings)
+    again = LearningState.restore(parent.export(), settings)
+    first, second = second_window(settings, parent), second_window(settings, again)
+    assert not different(weights(first), weights(second))
+    for key, tensor in first.state.methods[name].state_dict().items():
+        assert torch.equal(tensor, second.state.methods[name].state_dict()[key])
+
+
+@each_pair
+def test_an_update_leaves_the_parent_as_it_was(name: str, encoder: str) -> None:
+    settings = config(name, encoder, **ON.get(name, {}))
+    parent = grown_up(settings)
+    kept = {key: part.clone() for key, part in parent.methods[name].state_dict().items()}
+    rows = parent.net.items.rows.clone()
+    second_window(settings, parent)
+    assert torch.equal(parent.net.items.rows, rows)
+    for key, part in parent.methods[name].state_dict().items():
+        assert torch.equal(part, kept[key])
+
+
+@each_pair
+def test_learning_goes_on_under_it(name: str, encoder: str) -> None:
+    settings = dataclasses.replace(config(name, encoder), min_steps=80, embedding_dim=32)
+    state = grown_up(settings)
+    assert purity(state, "A") > 0.7, "a half is chance"
+
+
+@each_method
+def test_a_parameter_that_it_does_not_have_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} has"):
+        config(name, nonsense=1)
+
+
+def test_a_method_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="methods: 'mas' is not known; allowed are l2, ewc"):
+        config("mas")
+    with pytest.raises(ValueError, match="'mas' is not known"):
+        LearningConfig(parameters={"mas": {}})
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "value"),
+    [
+        ("l2", "strength", -1.0),
+        ("online-ewc", "decay", 1.1),
+        ("si", "damping", 0.0),
+        ("distillation", "on", "nothing"),
+        ("distillation", "temperature", "hot"),
+        ("distillation", "adaptive", 1),
+        ("generative-replay", "length", 1),
+        ("reptile", "rate", 2),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(name: str, parameter: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name}: {parameter}: must be"):
+        config(name, **{parameter: value})
+
+
+def test_methods_stand_together_in_any_order() -> None:
+    """All of them at once: an update comes out the same to rounding."""
+    names = list(METHODS)
+    states = []
+    for order in (names, names[::-1]):
+        settings = dataclasses.replace(config(None), methods=tuple(order))
+        assert list(chosen_methods(settings)) == order
+        parent = learned(LearningState.initial(settings), before()[:300])
+        states.append(weights(second_window(settings, parent)))
+    for key, tensor in states[0].items():
+        torch.testing.assert_close(tensor, states[1][key], rtol=2e-2, atol=2e-3)
