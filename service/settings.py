@@ -168,11 +168,13 @@ class Settings(BaseSettings):
     @field_validator("learning", mode="before")
     @classmethod
     def _read_lists(cls, value: Any) -> Any:
-        """Lists arrive from the environment as JSON text; a plain dataclass would keep the text."""
+        """Lists and mappings come from the environment as JSON; a dataclass would keep the text."""
         if not isinstance(value, dict):
             return value
         return {
-            name: json.loads(part) if isinstance(part, str) and part.startswith("[") else part
+            name: json.loads(part)
+            if isinstance(part, str) and part.startswith(("[", "{"))
+            else part
             for name, part in value.items()
         }
 

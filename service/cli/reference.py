@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import importlib
 import inspect
 import json
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from models.config import LearningConfig
+from models.registry import METHODS, found
 from service.settings import Settings
 
 TABLE: Final = Path(__file__).parents[2] / "docs" / "guides" / "settings.md"
@@ -59,7 +62,24 @@ def table() -> str:
             if row.section == section:
                 lines.append(f"| `{row.variable}` | {row.default} | {row.meaning} |")
         parts.append("\n".join(lines))
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, methods_table()])
+
+
+def methods_table() -> str:
+    """Every method against forgetting, with its parameters and their defaults, as Markdown."""
+    lines = ["### The methods and their parameters", "", "| method | what it is | parameters |"]
+    lines.append("|---|---|---|")
+    for name, place in METHODS.items():
+        kind = found("methods", name, METHODS)
+        meanings = _docstrings_of_fields(kind.parameter_type)
+        parameters = [
+            f"`{field.name}` ({_written(field.default)}): {_one_line(meanings.get(field.name, ''))}"
+            for field in dataclasses.fields(kind.parameter_type)
+        ]
+        summary = inspect.getdoc(importlib.import_module(place.partition(":")[0])) or ""
+        meaning = _one_line(summary.partition("\n")[0])
+        lines.append(f"| `{name}` | {meaning} | {'; '.join(parameters) or 'none'} |")
+    return "\n".join(lines)
 
 
 def with_table(text: str) -> str:
@@ -91,12 +111,13 @@ def _of_learning(section: str, prefix: str) -> Iterator[Setting]:
     meanings = _docstrings_of_fields(LearningConfig)
     for field in dataclasses.fields(LearningConfig):
         meaning = _one_line(meanings.get(field.name, ""))
-        yield Setting(section, prefix + field.name.upper(), _written(field.default), meaning)
+        default = getattr(LearningConfig(), field.name)
+        yield Setting(section, prefix + field.name.upper(), _written(default), meaning)
 
 
 def _docstrings_of_fields(owner: type) -> dict[str, str]:
     """The string that follows each annotated field in the source of a class."""
-    body = ast.parse(inspect.getsource(owner)).body[0]
+    body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
     if not isinstance(body, ast.ClassDef):
         raise ValueError(f"{owner} is no class")
     found = {}
@@ -126,7 +147,8 @@ def _written(default: Any) -> str:
 
 def _one_line(text: str) -> str:
     line = " ".join(text.split()).replace("|", "\\|")
-    return line[:1].upper() + line[1:].rstrip(".")
+    first = line[:1].upper() if line[:1].isascii() else line[:1]  # λ is a name, Λ another
+    return first + line[1:].rstrip(".")
 
 
 def main() -> None:
