@@ -115,5 +115,9 @@ class CorruptEntry(FreshetError):
     """A log entry that cannot be decoded; it goes to the dead letters, not round in circles."""
 
 
+class LostDraw(CorruptEntry):
+    """The replay draw of a window is gone; nothing of it is committed, it can be cut anew."""
+
+
 class CorruptCheckpoint(FreshetError):
     """A checkpoint whose files are not what its manifest says; it is never loaded."""

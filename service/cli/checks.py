@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -236,8 +237,10 @@ def _log_findings(settings: Settings, registry: Any) -> Iterator[Finding]:
         with open_redis(settings) as client:
             found = cast(bytes | None, client.get(keys.incarnation))
             last = EventLog(client, keys).last()
+            heartbeat = client.get(keys.learner)
     except (FreshetError, redis.RedisError, OSError):
         return  # said already
+    yield from _learner_findings(None if heartbeat is None else json.loads(heartbeat))
     position = registry.head().position
     if known is None or (found is not None and found.decode() == known and last >= position):
         yield Finding(f"event log: the registry's own, learned up to {position} of {last}")
@@ -246,6 +249,19 @@ def _log_findings(settings: Settings, registry: Any) -> Iterator[Finding]:
             "event log: not the one that the models were made from; learning halts",
             "bring the right one back, or accept this one with `freshet log rebase`",
         )
+
+
+def _learner_findings(heartbeat: dict[str, Any] | None) -> Iterator[Finding]:
+    """What a learner says of itself, if one is heard."""
+    if heartbeat is None:
+        yield Finding("learner: none is heard")
+    elif heartbeat.get("state") == "halted":
+        yield Finding(
+            f"learner: halted: {heartbeat.get('detail')}",
+            "see what to do about it in docs/guides/operations.md",
+        )
+    else:
+        yield Finding(f"learner: {heartbeat.get('state')}, version {heartbeat.get('version')}")
 
 
 CHECKS: Final[tuple[Check, ...]] = (

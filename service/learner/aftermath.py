@@ -7,11 +7,12 @@ needs any more are dropped, and small archive files merged.
 
 from __future__ import annotations
 
-from service.domain.versions import FIRST_VERSION, Head, VersionRecord
+from service.domain.versions import FIRST_VERSION, Head, VersionRecord, WindowStatus
 from service.learner.admitted import admitted_samples, files_of
 from service.learner.champion import champion
 from service.learner.committing import Committed
 from service.learner.keeping import worth_keeping
+from service.learner.names import draw_name
 from service.learner.rebuilding import Rebuilding
 from service.learner.steps import ADMITTED, NOTIFIED, PRUNED, TRIMMED, Reached
 from service.learner.stores import Stores
@@ -101,7 +102,9 @@ class Aftermath:
         )
 
     def _drop_files(self) -> None:
-        """Drop the draws and samples that none of the latest versions names: those of versions long
-        past, and of windows that were refused, given up or undone by a rollback."""
-        records = self._stores.registry.versions(_FILES_KEPT)
-        self._stores.archive.keep_draws(files_of(records))
+        """Drop the draws and samples that neither the window in work nor one of the latest versions
+        names: those of versions long past, and of windows refused, given up or undone."""
+        registry = self._stores.registry
+        open_ones = registry.windows(statuses=(WindowStatus.OPEN,))
+        drawn = {(draw_name(one.start, one.parent), one.draw_digest) for one in open_ones}
+        self._stores.archive.keep_draws(drawn | files_of(registry.versions(_FILES_KEPT)))

@@ -8,6 +8,7 @@ from service.learner.status import State, Status
 from service.learner.stores import Stores
 from service.learner.unlearned import Unlearned
 from service.learner.watch import Watch
+from service.storage.clock import now_ms
 
 
 class Bulletin:
@@ -37,7 +38,7 @@ class Bulletin:
             version=head.tip,
             position=str(head.position),
             lag_events=self._unlearned.count(head.position),
-            next_update_ms=None if first is None else self._watch.due_ms(first),
+            next_update_ms=(None if first is None else max(self._watch.due_ms(first), now_ms())),
             dead_letters=self._stores.log.dead_letters(),
             dedupe_ids=len(repeats),
             dedupe_from_ms=repeats.reach_ms,

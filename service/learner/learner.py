@@ -13,7 +13,13 @@ import structlog
 from models.continual.window import learn_window
 from service.domain.versions import Head, Origin, WindowRecord
 from service.domain.weights import EventWeights
-from service.errors import CorruptCheckpoint, CorruptEntry, LogIncarnationMismatch, StaleHead
+from service.errors import (
+    CorruptCheckpoint,
+    CorruptEntry,
+    LogIncarnationMismatch,
+    LostDraw,
+    StaleHead,
+)
 from service.learner.aftermath import Aftermath
 from service.learner.archiving import Archiving
 from service.learner.attempts import Attempts
@@ -166,10 +172,16 @@ class Learner:
     def _learn(self, head: Head, window: WindowRecord) -> None:
         self._status.turn(State.LEARNING)
         deaths = self._attempts.begin(head, window)
-        material = self._opening.material(window)
         if self._attempts.are_too_many(deaths):
-            lesson = given_up(window, material, deaths)
+            lesson = given_up(window, deaths)
         else:
+            try:
+                material = self._opening.material(window)
+            except LostDraw as error:
+                log.warning("a window is cut anew", window=window.window_id, error=str(error))
+                self._stores.registry.withdraw(head, window)
+                self._attempts.end()
+                return
             best = champion(self._stores, head)
             lesson = self._learning.lesson(head, window, material, best, self._go_on)
         done = self._commit(Work(head, window, Origin.INCREMENTAL), lesson)

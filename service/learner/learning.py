@@ -162,10 +162,10 @@ def _best(active: int, champion: int | None, verdict: Verdict) -> int | None:
     return None
 
 
-def given_up(window: WindowRecord, material: Material, deaths: int) -> Lesson:
-    """The lesson of a window that no learner survived: refused, and not tried again."""
+def given_up(window: WindowRecord, deaths: int) -> Lesson:
+    """The lesson of a window that no learner survived: refused, not tried again, not even read."""
     reason = f"{deaths} learners have died in this window; it is passed by."
-    return _refused(reason, window, material, {})
+    return _refused(reason, window, Material.unread(), {})
 
 
 def _failed(

@@ -33,6 +33,11 @@ class Material:
     repeats: int
     draw: list[Sample]
 
+    @classmethod
+    def unread(cls) -> Material:
+        """Of a window that nobody shall touch again."""
+        return cls([], 0, [])
+
 
 class Opening:
     """Makes windows, and reads back what they hold."""
@@ -75,7 +80,8 @@ class Opening:
         The archive is seen to first.
 
         Raises:
-            CorruptEntry: its draw or its archive file is not what was recorded.
+            LostDraw: its draw is not what was recorded.
+            CorruptEntry: its archive file cannot be read.
         """
         self._archiving.archive(window.start, window.end)
         self._reached(ARCHIVED)

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from models.interactions import Sample
 from service.domain.interactions import START, LogEntry, Position
-from service.errors import Conflict, CorruptEntry
+from service.errors import Conflict, LostDraw
 from service.storage import parquet
 from service.storage.chain import Link, chain, file_name, files
 from service.storage.compaction import compact
@@ -165,14 +165,14 @@ class Archive:
         """The samples drawn for a window.
 
         Raises:
-            CorruptEntry: the file is gone or not what the digest says.
+            LostDraw: the file is gone or not what the digest says.
         """
         try:
             data = self._draw(window, digest).read_bytes()
         except OSError as error:
-            raise CorruptEntry(f"the draw of window {window} cannot be read") from error
+            raise LostDraw(f"the draw of window {window} cannot be read") from error
         if sha256(data).hexdigest() != digest:
-            raise CorruptEntry(f"the draw of window {window} is not what was recorded")
+            raise LostDraw(f"the draw of window {window} is not what was recorded")
         return unpack_many(data)
 
     def keep_draws(self, kept: Collection[tuple[str, str]]) -> None:

@@ -109,6 +109,18 @@ class Registry(Lookups):
             row.attempts += 1
             return row.attempts
 
+    def withdraw(self, head: Head, window: WindowRecord) -> None:
+        """Strike a window in work, of which nothing is committed, so that it is cut anew.
+
+        Raises:
+            StaleHead: the head has moved.
+        """
+        with writing(self._engine) as session:
+            fence(session, head)
+            row = session.get_one(Window, window.window_id)
+            if row.status == WindowStatus.OPEN.value:
+                session.delete(row)
+
     def take_back_attempt(self, window_id: int) -> None:
         """The learner lived to leave a window that it did not commit: that was no attempt."""
         with writing(self._engine) as session:

@@ -12,6 +12,7 @@ import torch
 
 from models.continual.window import Candidate, learn_window
 from service.domain.versions import VersionStatus, WindowStatus
+from service.learner.names import draw_name
 from service.storage.keys import Keys
 from tests.service.learner.world import World, clicks, opened, post, settle, small_settings
 
@@ -101,6 +102,41 @@ def test_a_window_that_no_learner_survives_is_passed_by(world: World) -> None:
     assert window.status is WindowStatus.REFUSED
     assert world.stores.registry.head().position == window.end
     assert world.stores.registry.head().tip == 1
+
+
+def test_a_window_whose_draw_is_lost_is_cut_anew(world: World) -> None:
+    post(world.settings, clicks(200))
+    world.learner().turn()
+
+    def dying(*args: Any, **named: Any) -> Candidate:
+        raise Death
+
+    with pytest.raises(Death):
+        settle(world.learner(learn=dying))
+    for draw in (world.settings.data_dir / "archive" / "draws").glob("*.msgpack"):
+        draw.unlink()
+    settle(world.learner())
+    registry = world.stores.registry
+    assert registry.head().position == world.stores.log.last()
+    assert [w.status for w in registry.windows()] == [WindowStatus.LEARNED] * 2
+    assert float(world.state(registry.head().tip).counts.sum()) == 200.0
+
+
+def test_the_draw_of_a_window_in_work_is_never_swept_away(world: World) -> None:
+    """A learner that was fenced in the middle of its aftermath wakes beside its successor."""
+    post(world.settings, clicks(200))
+    first = world.learner()
+    first.turn()
+
+    def swept(*args: Any, **named: Any) -> Candidate:
+        first._aftermath._drop_files()
+        return learn_window(*args, **named)
+
+    settle(world.learner(learn=swept))
+    window = world.stores.registry.windows()[-1]
+    assert world.stores.archive.read_draw(
+        draw_name(window.start, window.parent), window.draw_digest
+    )
 
 
 def test_mixed_up_labels_are_refused(world: World) -> None:
