@@ -166,6 +166,15 @@ class Method:
         """Samples to be learned again beside the new ones."""
         return ()
 
+    def admits(self, trained: Sequence[Sample], learned: LearningState) -> Sequence[Sample]:
+        """The new samples of an update as the replay buffer shall be offered them.
+
+        Args:
+            trained: as they were trained on, or as the method before left them.
+            learned: the state after the update.
+        """
+        return trained
+
     def newcomers(self, table: str, rows: Tensor) -> Tensor:
         """The rows [n, D] that an update begins with for items or users it has not met.
 

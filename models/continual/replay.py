@@ -5,30 +5,58 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
 import numpy as np
 
 from models.config import LearningConfig
 from models.continual.method import EVERY, Method, Rehearsal
+from models.continual.selection import RULES, keyed
 from models.interactions import Event, Sample
+
+if TYPE_CHECKING:
+    from models.continual.state import LearningState
 
 Kept = TypeVar("Kept")
 """What stands for a sample where it is kept: itself, or its name."""
 
 
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Of experience replay; the buffer's size and the ratio of a draw are settings of their own."""
+
+    keep: str = "uniform"
+    """What the buffer keeps: `uniform`, `period`, `loss` or `herding`."""
+
+    def __post_init__(self) -> None:
+        if self.keep not in RULES:
+            raise ValueError(f"keep: must be one of {', '.join(RULES)}, got {self.keep!r}")
+
+
 class Replay(Method):
     """Experience replay: samples kept from earlier updates are learned again beside the new ones.
 
-    Source: Rolnick et al., 2019 (arXiv 1811.11682). Deviation: `BottomK` decides what is kept,
-    not a reservoir.
+    Source: Rolnick et al., 2019 (arXiv 1811.11682). Deviation: `BottomK` and the keys of
+    `models.continual.selection` decide what is kept, not a reservoir.
     """
 
     name = "replay"
     encoders = EVERY
+    parameter_type: ClassVar = Parameters
+
+    def __init__(self, keep: str = "uniform") -> None:
+        self.keep = keep
+
+    @classmethod
+    def initial(cls, config: LearningConfig) -> Self:
+        return cls(cls.chosen(config).keep)
 
     def rehearse(self, given: Rehearsal) -> Sequence[Sample]:
         return given.drawn
+
+    def admits(self, trained: Sequence[Sample], learned: LearningState) -> Sequence[Sample]:
+        return keyed(self.keep, trained, learned)
 
 
 def draw_size(config: LearningConfig, events: Iterable[Event]) -> int:

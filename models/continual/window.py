@@ -92,7 +92,10 @@ def learn_window(
     replayed = [sample for method in methods for sample in method.rehearse(given)]
     learned, report = update(state, train, replayed, seed=seed, device=device, progress=progress)
     report = replace(report, new_users=len(state.users) - len(parent.users))
-    return Candidate(learned, report, admitted=train, holdout=[*split.holdout, *split.probes])
+    admitted: Sequence[Sample] = train
+    for name in sorted(learned.methods):
+        admitted = learned.methods[name].admits(admitted, learned)
+    return Candidate(learned, report, [*admitted], holdout=[*split.holdout, *split.probes])
 
 
 def _grown(parent: LearningState, events: Sequence[Event], split: Split) -> LearningState:

@@ -176,6 +176,7 @@ def test_a_method_that_does_not_exist_is_refused() -> None:
         ("distillation", "adaptive", 1),
         ("generative-replay", "length", 1),
         ("reptile", "rate", 2),
+        ("replay", "keep", "everything"),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(name: str, parameter: str, value: Any) -> None:
