@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ENCODERS = ("gru", "mf")
+ENCODERS = ("gru", "mf", "sasrec")
 METHODS = ("l2", "ewc", "online-ewc", "replay")
 
 
@@ -23,13 +23,17 @@ class LearningConfig:
 
     # the encoder
     encoder: str = "gru"
-    """`gru` (a query from the history) or `mf` (a query from the user's row)."""
+    """`gru` or `sasrec` (a query from the history) or `mf` (a query from the user's row)."""
+    layers: int = 2
+    """Blocks of `sasrec`; no other encoder has any."""
+    heads: int = 2
+    """Heads of the attention in `sasrec`; they divide `embedding_dim`."""
     embedding_dim: int = 64
     """D, the length of an item row and of a query."""
     max_history: int = 50
     """S, the number of latest interactions of a user that a query is made from."""
     dropout: float = 0.3
-    """Share of the encoder's inputs and outputs zeroed while training."""
+    """Share of the encoder's inputs and outputs (`sasrec`: of each part) zeroed in training."""
     normalize: bool = True
     """Cosine scores with a learned temperature; plain dot products when false."""
     temperature: float = 12.0
@@ -100,6 +104,8 @@ class LearningConfig:
             raise ValueError(f"methods: each at most once, got {list(self.methods)}")
         for name in (
             "embedding_dim",
+            "layers",
+            "heads",
             "max_history",
             "batch_size",
             "epochs",
@@ -118,6 +124,10 @@ class LearningConfig:
             _between(name, getattr(self, name), 0.0, 1e3, open_below=True)
         for name in ("dropout", "lookahead", "probe_share", "holdout_share", "decay"):
             _between(name, getattr(self, name), 0.0, 1.0)
+        if self.encoder == "sasrec" and self.embedding_dim % self.heads:
+            raise ValueError(
+                f"heads: must divide embedding_dim {self.embedding_dim}, got {self.heads}"
+            )
         _between("gate_confidence", self.gate_confidence, 0.5, 0.9999)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.config import METHODS, LearningConfig
+from models.config import ENCODERS, METHODS, LearningConfig
 from models.continual.fisher import Fisher
 from models.continual.methods import chosen_regularizers, regularizers
 from models.continual.regularizer import Regularizer, penalty
@@ -145,7 +145,7 @@ def test_without_strength_it_is_bit_identical_to_no_method(name: str) -> None:
 
 
 @each_method
-@pytest.mark.parametrize("encoder", ["gru", "mf"])
+@pytest.mark.parametrize("encoder", ENCODERS)
 def test_holds_what_it_learned_the_more_the_stronger(name: str, encoder: str) -> None:
     """After the tastes have flipped, a stronger pull has let the weights move less."""
     moved = []

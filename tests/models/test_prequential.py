@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from models.config import LearningConfig
+from models.config import ENCODERS, LearningConfig
 from models.continual.prequential import prequential
 from models.continual.scoring import score
 from models.continual.state import LearningState
@@ -31,7 +31,7 @@ def test_unknown_items_are_misses_and_no_signal_is_no_query() -> None:
     assert found["popularity"]["recall@10"] == 0.0
 
 
-@pytest.mark.parametrize("encoder", ["gru", "mf"])
+@pytest.mark.parametrize("encoder", ENCODERS)
 def test_a_model_that_knows_nothing_misses_everything(encoder: str) -> None:
     empty = LearningState.initial(dataclasses.replace(CONFIG, encoder=encoder))
     assert prequential(empty, checkerboard())["recall@10"] == 0.0

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from models.config import LearningConfig
+from models.config import ENCODERS, LearningConfig
 from models.continual.state import LearningState
 from models.continual.window import learn_window
 from models.nets import load_serving
@@ -21,7 +21,7 @@ def state(**changes: object) -> LearningState:
     return learned(LearningState.initial(config), checkerboard()[:300])
 
 
-@pytest.mark.parametrize("encoder", ["gru", "mf"])
+@pytest.mark.parametrize("encoder", ENCODERS)
 def test_the_serving_part_is_all_that_answering_needs(encoder: str) -> None:
     learner = state(encoder=encoder)
     bundle = learner.export()

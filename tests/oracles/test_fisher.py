@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.config import LearningConfig
+from models.config import ENCODERS, LearningConfig
 from models.continual import fisher as fisher_module
 from models.continual.fisher import Fisher, estimate_fisher
 from models.interactions import SampleSet
@@ -35,7 +35,12 @@ class FixedSampler(NegativeSampler):
 
 def recommender(encoder: str, normalize: bool, dim: int = 3) -> Recommender:
     config = LearningConfig(
-        encoder=encoder, normalize=normalize, embedding_dim=dim, temperature=3.0, seed=5
+        encoder=encoder,
+        heads=dim,
+        normalize=normalize,
+        embedding_dim=dim,
+        temperature=3.0,
+        seed=5,
     )
     return Recommender.initial(config).grown(ITEMS, USERS)
 
@@ -94,7 +99,7 @@ def estimated(net: Recommender, found: Fisher) -> dict[str, Tensor]:
     }
 
 
-@pytest.mark.parametrize("encoder", ["gru", "mf"])
+@pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("everything", [True, False])
 @pytest.mark.parametrize("at_once", [1, 4, 128])
