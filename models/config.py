@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ENCODERS = ("gru", "mf", "sasrec")
+LOSSES = ("softmax", "gbce")
 METHODS = ("l2", "ewc", "online-ewc", "replay")
 
 
@@ -52,8 +53,12 @@ class LearningConfig:
     """Share of targets replaced by a later item of the same sample: tastes beside next steps."""
     min_steps: int = 80
     """An update takes at least so many steps while it has any sample: small windows count too."""
+    loss: str = "softmax"
+    """`softmax` (sampled) or `gbce` (binary cross entropy with negatives, calibrated)."""
+    calibration: float = 0.75
+    """t of `gbce`: 0 is plain binary cross entropy, 1 undoes the confidence of few negatives."""
     num_negatives: int = 1024
-    """Negatives shared by a batch, drawn by smoothed popularity, corrected by logQ."""
+    """Negatives shared by a batch: `softmax` by smoothed popularity with logQ, `gbce` uniform."""
     weight_decay: float = 0.0
     """Pull of the touched weights to zero, per step."""
 
@@ -97,6 +102,7 @@ class LearningConfig:
 
     def __post_init__(self) -> None:
         _one_of("encoder", self.encoder, ENCODERS)
+        _one_of("loss", self.loss, LOSSES)
         _one_of("fisher", self.fisher, ("empirical", "sampled"))
         for method in self.methods:
             _one_of("methods", method, METHODS)
@@ -122,7 +128,14 @@ class LearningConfig:
             _at_least(name, getattr(self, name), 0.0)
         for name in ("learning_rate", "temperature"):
             _between(name, getattr(self, name), 0.0, 1e3, open_below=True)
-        for name in ("dropout", "lookahead", "probe_share", "holdout_share", "decay"):
+        for name in (
+            "dropout",
+            "lookahead",
+            "calibration",
+            "probe_share",
+            "holdout_share",
+            "decay",
+        ):
             _between(name, getattr(self, name), 0.0, 1.0)
         if self.encoder == "sasrec" and self.embedding_dim % self.heads:
             raise ValueError(

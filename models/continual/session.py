@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,7 +15,7 @@ from models.continual.regularizer import Regularizer
 from models.continual.state import LearningState
 from models.interactions import SampleSet, SequenceBatch
 from models.nets import Dropout, Inputs
-from models.objectives import NegativeSampler, softmax_loss
+from models.objectives import Candidates, NegativeSampler, gbce_loss, gbce_power, softmax_loss
 from models.parameters import Snapshot, touched_rows
 
 _ROW_RATE = 3.0
@@ -42,7 +44,11 @@ class Session:
         self.dropout = Dropout(
             self.config.dropout, torch.Generator(device).manual_seed(seed % 2**63)
         )
-        self.sampler = NegativeSampler(state.counts.numpy(), self.config.num_negatives)
+        self.sampler = NegativeSampler(
+            state.counts.numpy(),
+            self.config.num_negatives,
+            uniform=self.config.loss == "gbce",
+        )
         self.device = device
         pulls = self._pulls()
         rate = self.config.learning_rate
@@ -105,14 +111,7 @@ class Session:
         )
         hidden = net.encoder.queries(given, leaves, self.dropout)
         queries = net.finish(hidden[wanted], leaves)
-        loss = softmax_loss(
-            queries,
-            given.items,
-            touched.places[1],
-            touched.places[2],
-            drawn.shift,
-            batch.weights[wanted],
-        )
+        loss = self._loss(queries, given.items, touched.places[1:], drawn, batch.weights[wanted])
         gradients = torch.autograd.grad(
             loss, [items, user_rows, *leaves.values()], materialize_grads=True
         )
@@ -121,6 +120,22 @@ class Session:
             self._users.step(touched_users.rows, user_rows.detach(), gradients[1])
         self._dense.step(net.layout.flat(gradients[2:]))
         return loss.detach()
+
+    def _loss(
+        self,
+        queries: Tensor,
+        vectors: Tensor,
+        places: tuple[Tensor, ...],
+        drawn: Candidates,
+        weights: Tensor,
+    ) -> Tensor:
+        """The configured loss; `places` are those of targets [T] and candidates [M]."""
+        targets, candidates = places
+        if self.config.loss == "softmax":
+            return softmax_loss(queries, vectors, targets, candidates, drawn.shift, weights)
+        power = gbce_power(len(candidates), self.sampler.num_items, self.config.calibration)
+        offset = math.log(max(min(self.sampler.num_items, self.sampler.num_negatives), 1))
+        return gbce_loss(queries, vectors, targets, candidates, weights, power=power, offset=offset)
 
     def finish(self) -> None:
         """Apply what rows still miss; to be called once, after the last step.

@@ -83,6 +83,19 @@ def test_a_query_never_sees_later_inputs(encoder: str) -> None:
 
 
 @each_encoder
+@each_device
+def test_a_query_never_sees_how_its_batch_was_filled_up(encoder: str, device: str) -> None:
+    net, nothing = recommender(encoder, device), torch.empty(0, device=device)
+    inputs = torch.tensor([[-1, 2, -1, 5]], device=device)
+    filled = torch.cat([inputs, torch.full((1, 9), -1, device=device)], dim=1)
+    company = torch.cat([filled, torch.arange(13, device=device)[None, :]])
+    alone = net.queries(SequenceBatch(torch.tensor([-1], device=device), inputs, nothing, nothing))
+    unknown = torch.tensor([-1, -1], device=device)
+    together = net.queries(SequenceBatch(unknown, company, nothing, nothing))
+    torch.testing.assert_close(together[0, :4], alone[0])
+
+
+@each_encoder
 def test_growth_leaves_old_scores_unchanged(encoder: str) -> None:
     net = recommender(encoder)
     grown = net.grown(40, 9)
