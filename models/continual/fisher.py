@@ -13,8 +13,8 @@ Two estimators, named by where the label comes from: `empirical` takes the item 
 arXiv 1905.12558, on the difference).
 
 Every parameter is exact for these examples: rows from closed forms (a row read by the history and
-scored in the output is summed before it is squared), dense weights from per-example products of
-gate gradients and inputs.
+scored in the output is summed before it is squared), dense weights from each example's own
+gradient, which the encoder gives (`Encoder.examples`).
 
 Source: Kirkpatrick et al., 2017 (arXiv 1612.00796). Legend: B examples, M candidates, R gathered
 rows, S sequence, D embedding.
