@@ -31,7 +31,8 @@ class SasRec:
     Source: Kang and McAuley, 2018 (arXiv 1808.09781). Deviations: norms before the parts (Xiong et
     al., 2020, arXiv 2002.04745) and one at the end; the bias by distance (Raffel et al., 2020,
     arXiv 1910.10683) for learned positions, started at the slopes of Press et al., 2022 (arXiv
-    2108.12409); a START input before the first item; nothing dropped inside the attention, whose
+    2108.12409); a START input before the first item; no bias on keys, where it cancels and Adam
+    would follow rounding errors; nothing dropped inside the attention, whose
     kernel draws from a generator that nobody handed in.
     """
 
@@ -58,7 +59,7 @@ class SasRec:
                 ("point_out", (self.layers, dim, dim)),
                 ("start", (dim,)),
                 ("distance", (self.layers, self.heads, _DISTANCES)),
-                ("biases", (self.layers, 6, dim)),
+                ("biases", (self.layers, 5, dim)),
                 ("gains", (2 * self.layers + 1, dim)),
                 ("shifts", (2 * self.layers + 1, dim)),
             )
@@ -73,7 +74,7 @@ class SasRec:
                 noise[:-1],
                 noise[-1] * dim**0.5,
                 falling.expand(self.layers, -1, -1),
-                torch.zeros(6 * self.layers * dim),
+                torch.zeros(5 * self.layers * dim),
                 torch.zeros(2 * (2 * self.layers + 1) * dim),
             ]
         )
@@ -96,11 +97,12 @@ class SasRec:
     def _attend(self, x: Tensor, dense: Dense, layer: int, bias: Tensor) -> Tensor:
         """What each position takes from itself and those before it, [B, S, D]."""
         biases = dense["biases"][layer]
-        joint = F.linear(x, dense["attention_in"][layer], biases[:3].reshape(-1))
+        for_queries_and_values = torch.cat([biases[0], torch.zeros_like(biases[0]), biases[1]])
+        joint = F.linear(x, dense["attention_in"][layer], for_queries_and_values)
         split = joint.view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         taken = F.scaled_dot_product_attention(split[0], split[1], split[2], attn_mask=bias)
         together = taken.transpose(1, 2).reshape(x.shape)
-        return F.linear(together, dense["attention_out"][layer], biases[3])
+        return F.linear(together, dense["attention_out"][layer], biases[2])
 
 
 def _biases(table: Tensor, steps: int) -> Tensor:
@@ -119,5 +121,5 @@ def _normal(x: Tensor, dense: Dense, place: int) -> Tensor:
 def _point(x: Tensor, dense: Dense, layer: int) -> Tensor:
     """The point-wise network, [B, S, D]."""
     biases = dense["biases"][layer]
-    inside = F.linear(x, dense["point_in"][layer], biases[4]).relu()
-    return F.linear(inside, dense["point_out"][layer], biases[5])
+    inside = F.linear(x, dense["point_in"][layer], biases[3]).relu()
+    return F.linear(inside, dense["point_out"][layer], biases[4])
