@@ -12,6 +12,8 @@ from typing import Any
 
 from models.registry import ENCODERS, METHODS, found
 
+LOSSES = ("softmax", "gbce")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearningConfig:
@@ -24,13 +26,17 @@ class LearningConfig:
 
     # the encoder
     encoder: str = "gru"
-    """`gru` (a query from the history) or `mf` (a query from the user's row)."""
+    """`gru` or `sasrec` (a query from the history) or `mf` (a query from the user's row)."""
+    layers: int = 2
+    """Blocks of `sasrec`; no other encoder has any."""
+    heads: int = 2
+    """Heads of the attention in `sasrec`; they divide `embedding_dim`."""
     embedding_dim: int = 64
     """D, the length of an item row and of a query."""
     max_history: int = 50
     """S, the number of latest interactions of a user that a query is made from."""
     dropout: float = 0.3
-    """Share of the encoder's inputs and outputs zeroed while training."""
+    """Share of the encoder's inputs and outputs (`sasrec`: of each part) zeroed in training."""
     normalize: bool = True
     """Cosine scores with a learned temperature; plain dot products when false."""
     temperature: float = 12.0
@@ -49,8 +55,12 @@ class LearningConfig:
     """Share of targets replaced by a later item of the same sample: tastes beside next steps."""
     min_steps: int = 80
     """An update takes at least so many steps while it has any sample: small windows count too."""
+    loss: str = "softmax"
+    """`softmax` (sampled) or `gbce` (binary cross entropy with negatives, calibrated)."""
+    calibration: float = 0.75
+    """t of `gbce`: 0 is plain binary cross entropy, 1 undoes the confidence of few negatives."""
     num_negatives: int = 1024
-    """Negatives shared by a batch, drawn by smoothed popularity, corrected by logQ."""
+    """Negatives shared by a batch: `softmax` by smoothed popularity with logQ, `gbce` uniform."""
     weight_decay: float = 0.0
     """Pull of the touched weights to zero, per step."""
 
@@ -90,6 +100,7 @@ class LearningConfig:
 
     def __post_init__(self) -> None:
         _one_of("encoder", self.encoder, ENCODERS)
+        _one_of("loss", self.loss, LOSSES)
         _one_of("fisher", self.fisher, ("empirical", "sampled"))
         for method in (*self.methods, *self.parameters):
             _one_of("methods", method, METHODS)
@@ -99,6 +110,8 @@ class LearningConfig:
             raise ValueError(f"methods: each at most once, got {list(self.methods)}")
         for name in (
             "embedding_dim",
+            "layers",
+            "heads",
             "max_history",
             "batch_size",
             "epochs",
@@ -115,8 +128,18 @@ class LearningConfig:
             _at_least(name, getattr(self, name), 0.0)
         for name in ("learning_rate", "temperature"):
             _between(name, getattr(self, name), 0.0, 1e3, open_below=True)
-        for name in ("dropout", "lookahead", "probe_share", "holdout_share"):
+        for name in (
+            "dropout",
+            "lookahead",
+            "calibration",
+            "probe_share",
+            "holdout_share",
+        ):
             _between(name, getattr(self, name), 0.0, 1.0)
+        if self.encoder == "sasrec" and self.embedding_dim % self.heads:
+            raise ValueError(
+                f"heads: must divide embedding_dim {self.embedding_dim}, got {self.heads}"
+            )
         _between("gate_confidence", self.gate_confidence, 0.5, 0.9999)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 ENCODERS: Mapping[str, str] = {
     "gru": "models.nets.gru:GruEncoder",
     "mf": "models.nets.mf:MatrixFactorization",
+    "sasrec": "models.nets.sasrec:SasRec",
 }
 
 METHODS: Mapping[str, str] = {

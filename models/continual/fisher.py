@@ -3,15 +3,18 @@
 F = E[(∂ log p(label | history) / ∂θ)²], estimated as the mean over examples of each example's own
 squared gradient, never the square of a mean. An **example is one target position**: a history cut
 at that position, and one label. p is the softmax the model is trained with, over the candidates of
-one draw and the target.
+one draw and the target. A model trained by the generalised binary cross entropy is taken at the
+same p: at that loss's optimum e^score is proportional to the item's odds whatever its negatives
+and calibration (they move all scores by one constant, which a softmax does not see), and odds are
+chances where these are small.
 
 Two estimators, named by where the label comes from: `empirical` takes the item that was observed,
 `sampled` one drawn from the model's own p (the true Fisher in expectation; Kunstner et al., 2019,
 arXiv 1905.12558, on the difference).
 
 Every parameter is exact for these examples: rows from closed forms (a row read by the history and
-scored in the output is summed before it is squared), dense weights from per-example products of
-gate gradients and inputs.
+scored in the output is summed before it is squared), dense weights from each example's own
+gradient, which the encoder gives (`Encoder.examples`).
 
 Source: Kirkpatrick et al., 2017 (arXiv 1612.00796). Legend: B examples, M candidates, R gathered
 rows, S sequence, D embedding.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -15,7 +16,7 @@ from models.continual.quadratic import Quadratic, merged
 from models.continual.state import LearningState
 from models.interactions import SampleSet, SequenceBatch
 from models.nets import Dropout, Inputs, Recommender
-from models.objectives import Candidates, NegativeSampler, softmax_loss
+from models.objectives import Candidates, NegativeSampler, gbce_loss, gbce_power, softmax_loss
 from models.parameters import Snapshot, Touched, touched_rows
 
 _ROW_RATE = 3.0
@@ -49,7 +50,11 @@ class Session:
         self.dropout = Dropout(
             self.config.dropout, torch.Generator(device).manual_seed(seed % 2**63)
         )
-        self.sampler = NegativeSampler(state.counts.numpy(), self.config.num_negatives)
+        self.sampler = NegativeSampler(
+            state.counts.numpy(),
+            self.config.num_negatives,
+            uniform=self.config.loss == "gbce",
+        )
         self.device = device
         pulls = self._pulls()
         rate = self.config.learning_rate
@@ -127,14 +132,7 @@ class Session:
         )
         hidden = net.encoder.queries(given, leaves, self.dropout)
         queries = net.finish(hidden[wanted], leaves)
-        loss = softmax_loss(
-            queries,
-            given.items,
-            touched.places[1],
-            touched.places[2],
-            drawn.shift,
-            batch.weights[wanted],
-        )
+        loss = self._loss(queries, given.items, touched.places[1:], drawn, batch.weights[wanted])
         whole = loss
         if self.methods:
             step = self._step(batch, replayed, wanted, touched, queries, given, drawn)
@@ -196,6 +194,22 @@ class Session:
         self._dense.step(gradient)
         for method in self._watchers:
             method.moved("dense", Move(None, gradient, self.net.dense - before))
+
+    def _loss(
+        self,
+        queries: Tensor,
+        vectors: Tensor,
+        places: tuple[Tensor, ...],
+        drawn: Candidates,
+        weights: Tensor,
+    ) -> Tensor:
+        """The configured loss; `places` are those of targets [T] and candidates [M]."""
+        targets, candidates = places
+        if self.config.loss == "softmax":
+            return softmax_loss(queries, vectors, targets, candidates, drawn.shift, weights)
+        power = gbce_power(len(candidates), self.sampler.num_items, self.config.calibration)
+        offset = math.log(max(min(self.sampler.num_items, self.sampler.num_negatives), 1))
+        return gbce_loss(queries, vectors, targets, candidates, weights, power=power, offset=offset)
 
     def finish(self) -> None:
         """Apply what rows still miss; to be called once, after the last step.

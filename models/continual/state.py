@@ -15,7 +15,7 @@ from models.continual.method import Method
 from models.continual.methods import chosen_methods
 from models.continual.optimizers import AdamState, RowState
 from models.interactions import Histories
-from models.nets import Recommender
+from models.nets import Recommender, encoder_of
 from models.vocabulary import Vocabulary
 
 FORMAT = 1
@@ -181,6 +181,7 @@ def _check(meta: dict[str, Any], config: LearningConfig) -> None:
         "encoder": config.encoder,
         "embedding_dim": config.embedding_dim,
         "normalize": config.normalize,
+        **encoder_of(config).settings,
     }
     found = {"format": meta.get("format"), **meta.get("net", {})}
     for name, value in asked.items():

@@ -1,8 +1,9 @@
 """Encoders and the rows they read: an item is a row, a query is made from a history or a user."""
 
 from models.nets.encoder import Dropout, Encoder, ExampleGradients, Inputs
+from models.nets.examples import examples_by_autograd
 from models.nets.recommender import Recommender
-from models.nets.registry import encoder_named
+from models.nets.registry import encoder_named, encoder_of
 from models.nets.serving import load_serving
 from models.nets.table import GrowableTable
 
@@ -14,5 +15,7 @@ __all__ = [
     "Inputs",
     "Recommender",
     "encoder_named",
+    "encoder_of",
+    "examples_by_autograd",
     "load_serving",
 ]

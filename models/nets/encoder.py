@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from models.parameters import Layout
 
 Dense = Mapping[str, Tensor]
+NO_SETTINGS: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,11 @@ class Encoder(Protocol):
     name: str
     has_users: bool
 
+    @property
+    def settings(self) -> Mapping[str, int]:
+        """What it was built with, by the names of `LearningConfig`: part of a version's meta."""
+        ...
+
     def layout(self, dim: int) -> Layout:
         """Names and shapes of the dense weights."""
         ...
@@ -102,7 +109,7 @@ class Encoder(Protocol):
         Returns:
             Queries [B, D], and a function from gradients [B, D] of each example's loss with
             respect to its query to the gradients of what the query was made from. It may be
-            called once.
+            called once. `examples_by_autograd` makes both from `queries`.
         """
         ...
 

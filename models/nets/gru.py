@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.nets.encoder import (
+    NO_SETTINGS,
     Backward,
     Dense,
     Dropout,
@@ -31,6 +32,7 @@ class GruEncoder:
 
     name = "gru"
     has_users = False
+    settings = NO_SETTINGS
 
     def layout(self, dim: int) -> Layout:
         return Layout(

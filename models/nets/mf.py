@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.nets.encoder import Backward, Dense, Dropout, ExampleGradients, Inputs
+from models.nets.encoder import NO_SETTINGS, Backward, Dense, Dropout, ExampleGradients, Inputs
 from models.parameters import Layout, initial_rows
 
 
@@ -18,6 +18,7 @@ class MatrixFactorization:
 
     name = "mf"
     has_users = True
+    settings = NO_SETTINGS
 
     def layout(self, dim: int) -> Layout:
         return Layout((("start", (dim,)),))

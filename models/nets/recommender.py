@@ -14,7 +14,7 @@ from torch import Tensor
 from models.config import LearningConfig
 from models.interactions import START, SequenceBatch
 from models.nets.encoder import Encoder, Inputs
-from models.nets.registry import encoder_named
+from models.nets.registry import encoder_named, encoder_of
 from models.nets.table import GrowableTable
 from models.parameters import Layout, Snapshot, touched_rows
 
@@ -56,7 +56,7 @@ class Recommender:
     @classmethod
     def initial(cls, config: LearningConfig) -> Recommender:
         """An empty one: no rows, dense weights from the seed."""
-        encoder, dim = encoder_named(config.encoder), config.embedding_dim
+        encoder, dim = encoder_of(config), config.embedding_dim
         temperature = torch.tensor([math.log(config.temperature)])
         return cls(
             encoder,
@@ -76,7 +76,7 @@ class Recommender:
         """
         dim, seed = int(meta["embedding_dim"]), int(meta["seed"])
         return cls(
-            encoder_named(str(meta["encoder"])),
+            encoder_named(str(meta["encoder"]), meta),
             GrowableTable(dim, seed * 3 + 1, snapshot["items"]),
             GrowableTable(dim, seed * 3 + 2, snapshot["users"]),
             snapshot["dense"],
@@ -89,6 +89,7 @@ class Recommender:
         """Plain values that, with the snapshot, make this recommender again."""
         return {
             "encoder": self.encoder.name,
+            **self.encoder.settings,
             "embedding_dim": self.items.dim,
             "normalize": self.normalize,
             "max_history": self.max_history,

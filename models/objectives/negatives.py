@@ -39,17 +39,20 @@ class NegativeSampler:
     negatives estimate the rest of the partition function.
     """
 
-    def __init__(self, counts: npt.NDArray[np.float64], num_negatives: int) -> None:
+    def __init__(
+        self, counts: npt.NDArray[np.float64], num_negatives: int, *, uniform: bool = False
+    ) -> None:
         """Build the cumulative sums.
 
         Args:
             counts: how often each item was seen [N]; rows without any count as seen once.
             num_negatives: draws for a batch; all items stand there when there are no more.
+            uniform: every item alike, whatever its count.
         """
         self.num_items = len(counts)
         self.everything = self.num_items <= num_negatives
         self.num_negatives = num_negatives
-        powered = np.maximum(counts, 1.0) ** _POWER
+        powered = np.maximum(counts, 1.0) ** (0.0 if uniform else _POWER)
         chances = (1.0 - _UNIFORM) * powered / max(powered.sum(), 1.0) + _UNIFORM / max(
             self.num_items, 1
         )

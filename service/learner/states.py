@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from models.config import LearningConfig
 from models.continual.state import LearningState
+from models.nets import encoder_named, encoder_of
 from service.domain.versions import FIRST_VERSION
 from service.storage.checkpoints import CheckpointStore
 from service.storage.registry import Registry
 
 _STRUCTURE = ("encoder", "embedding_dim", "normalize")
-"""What weights belong to: learning goes on under changed settings, but not under these."""
+"""What weights belong to, beside the encoder's own settings: learning goes on under other changed
+settings, but not under these."""
 
 
 class EncoderChanged(ValueError):
@@ -40,11 +43,12 @@ class States:
             CorruptCheckpoint: its files are not what they should be.
         """
         state = self.as_it_was(version)
-        for name in _STRUCTURE:
-            found, asked = getattr(state.config, name), getattr(self._config, name)
-            if found != asked:
+        found = _structure(state.config)
+        for name, asked in _structure(self._config).items():
+            if found.get(name) != asked:
                 raise EncoderChanged(
-                    f"{name}: version {version} has {found!r}, the settings ask for {asked!r}"
+                    f"{name}: version {version} has {found.get(name)!r}, "
+                    f"the settings ask for {asked!r}"
                 )
         return state
 
@@ -66,5 +70,16 @@ class States:
             return LearningState.initial(self._config)
         bundle = self._checkpoints.load(version, self._registry.version(version).digest)
         net = bundle.meta["net"]
-        built = replace(self._config, **{name: net[name] for name in _STRUCTURE})
+        built = replace(self._config, **_kept(net))
         return LearningState.restore(bundle, built)
+
+
+def _structure(config: LearningConfig) -> dict[str, Any]:
+    """What weights under `config` belong to, by name."""
+    return {name: getattr(config, name) for name in _STRUCTURE} | dict(encoder_of(config).settings)
+
+
+def _kept(net: dict[str, Any]) -> dict[str, Any]:
+    """The settings that the net of a version's meta was built with."""
+    names = (*_STRUCTURE, *encoder_named(net["encoder"], net).settings)
+    return {name: net[name] for name in names}

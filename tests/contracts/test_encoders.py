@@ -8,7 +8,7 @@ import torch
 
 from models.config import LearningConfig
 from models.interactions import SequenceBatch
-from models.nets import Recommender, encoder_named
+from models.nets import Recommender, encoder_of
 from models.registry import ENCODERS
 
 DEVICES = [
@@ -35,7 +35,7 @@ def recommender(
 
 @each_encoder
 def test_an_encoder_has_the_name_that_settings_use(encoder: str) -> None:
-    assert encoder_named(encoder).name == encoder
+    assert encoder_of(LearningConfig(encoder=encoder)).name == encoder
 
 
 @each_encoder
@@ -82,6 +82,19 @@ def test_a_query_never_sees_later_inputs(encoder: str) -> None:
     queries = net.queries(SequenceBatch(unknown, inputs, nothing, nothing))
     torch.testing.assert_close(queries[0, :2], queries[1, :2])
     assert not torch.allclose(queries[0, 2], queries[1, 2])
+
+
+@each_encoder
+@each_device
+def test_a_query_never_sees_how_its_batch_was_filled_up(encoder: str, device: str) -> None:
+    net, nothing = recommender(encoder, device), torch.empty(0, device=device)
+    inputs = torch.tensor([[-1, 2, -1, 5]], device=device)
+    filled = torch.cat([inputs, torch.full((1, 9), -1, device=device)], dim=1)
+    company = torch.cat([filled, torch.arange(13, device=device)[None, :]])
+    alone = net.queries(SequenceBatch(torch.tensor([-1], device=device), inputs, nothing, nothing))
+    unknown = torch.tensor([-1, -1], device=device)
+    together = net.queries(SequenceBatch(unknown, company, nothing, nothing))
+    torch.testing.assert_close(together[0, :4], alone[0])
 
 
 @each_encoder

@@ -14,6 +14,7 @@ from models.continual.method import Method, Move, Start, penalty
 from models.continual.methods import method_named
 from models.continual.state import LearningState
 from models.continual.window import learn_window
+from models.registry import ENCODERS
 from tests.models.tastes import checkerboard, learned, windows
 
 NAMES = ("ewc", "l2", "online-ewc", "si")
@@ -137,7 +138,7 @@ def test_ewc_adds_up_terms_with_an_anchor_each() -> None:
 
 
 @each_method
-@pytest.mark.parametrize("encoder", ["gru", "mf"])
+@pytest.mark.parametrize("encoder", ENCODERS)
 def test_holds_what_it_learned_the_more_the_stronger(name: str, encoder: str) -> None:
     """After the tastes have flipped, a stronger pull has let the weights move less."""
     moved = []

@@ -10,6 +10,7 @@ from models.config import LearningConfig
 from models.continual.prequential import prequential
 from models.continual.scoring import score
 from models.continual.state import LearningState
+from models.registry import ENCODERS
 from tests.models.tastes import checkerboard, event, learned
 
 CONFIG = LearningConfig(embedding_dim=16, fisher_samples=16, top_k=10, probe_share=0.0)
@@ -31,7 +32,7 @@ def test_unknown_items_are_misses_and_no_signal_is_no_query() -> None:
     assert found["popularity"]["recall@10"] == 0.0
 
 
-@pytest.mark.parametrize("encoder", ["gru", "mf"])
+@pytest.mark.parametrize("encoder", ENCODERS)
 def test_a_model_that_knows_nothing_misses_everything(encoder: str) -> None:
     empty = LearningState.initial(dataclasses.replace(CONFIG, encoder=encoder))
     assert prequential(empty, checkerboard())["recall@10"] == 0.0

@@ -11,6 +11,7 @@ from models.config import LearningConfig
 from models.continual.state import LearningState
 from models.continual.window import learn_window
 from models.nets import load_serving
+from models.registry import ENCODERS
 from tests.models.tastes import checkerboard, event, learned
 
 CONFIG = LearningConfig(embedding_dim=8, min_steps=3, fisher_samples=16, probe_share=0.2)
@@ -21,7 +22,7 @@ def state(**changes: object) -> LearningState:
     return learned(LearningState.initial(config), checkerboard()[:300])
 
 
-@pytest.mark.parametrize("encoder", ["gru", "mf"])
+@pytest.mark.parametrize("encoder", ENCODERS)
 def test_the_serving_part_is_all_that_answering_needs(encoder: str) -> None:
     learner = state(encoder=encoder)
     bundle = learner.export()

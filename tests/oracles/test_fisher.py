@@ -16,6 +16,7 @@ from models.interactions import SampleSet
 from models.nets import Inputs, Recommender
 from models.objectives import Candidates, NegativeSampler
 from models.parameters import grown
+from models.registry import ENCODERS
 
 ITEMS, USERS = 11, 4
 
@@ -35,7 +36,12 @@ class FixedSampler(NegativeSampler):
 
 def recommender(encoder: str, normalize: bool, dim: int = 3) -> Recommender:
     config = LearningConfig(
-        encoder=encoder, normalize=normalize, embedding_dim=dim, temperature=3.0, seed=5
+        encoder=encoder,
+        heads=dim,
+        normalize=normalize,
+        embedding_dim=dim,
+        temperature=3.0,
+        seed=5,
     )
     return Recommender.initial(config).grown(ITEMS, USERS)
 
@@ -94,7 +100,7 @@ def estimated(net: Recommender, found: Fisher) -> dict[str, Tensor]:
     }
 
 
-@pytest.mark.parametrize("encoder", ["gru", "mf"])
+@pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("everything", [True, False])
 @pytest.mark.parametrize("at_once", [1, 4, 128])
