@@ -41,14 +41,14 @@ def demo(data_dir: Path, *arguments: str) -> str:
 def test_a_file_is_streamed_to_its_end_and_not_twice(tmp_path: Path) -> None:
     lines = [
         f"u{user},i{(user % 2) * 20 + (user // 2 + step) % 20},{1_000 + user * 8 + step}"
-        for user in range(120)
+        for user in range(60)
         for step in range(8)
     ]
     events = tmp_path / "events.csv"
     events.write_text("user_id,item_id,timestamp\n" + "\n".join(lines) + "\n")
     said = demo(tmp_path / "demo", "--events", str(events))
     last = [line for line in said.splitlines() if line.startswith("events ")][-1]
-    assert last.startswith("events 960 ")
+    assert last.startswith("events 480 ")
     version = re.search(r"model version (\d+)", last)
     assert version is not None
     assert int(version[1]) > 1

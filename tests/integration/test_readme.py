@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -46,6 +47,11 @@ def learner_of(service: Running) -> Any:
     return service.get("/v1/admin/status")["learner"]
 
 
+def processes_per_core() -> float:
+    """How much slower it may be than on a machine that has nothing else to do."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def served(service: Running) -> int:
     return int(service.get("/readyz")["model_version"])
 
@@ -62,5 +68,5 @@ def test_every_line_answers_what_the_readme_says(tmp_path: Path) -> None:
         for command, answer in lines:
             assert shape(run(command, service.url)) == shape(json.loads(answer)), command
             if "retrain" in command:
-                within_s = SECONDS[promised[1]]
+                within_s = SECONDS[promised[1]] * processes_per_core()
                 await_true("version 2 is served", lambda: served(service) == 2, within_s)
