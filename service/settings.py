@@ -124,10 +124,10 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65_535, description="port the api listens on")
     data_dir: Path = Field(Path(".freshet"), description="checkpoints, archive, embedded stores")
     redis_url: str | None = Field(
-        None, description="the event log's server; unset: an embedded one is started"
+        None, description="the event log's server; unset or empty: an embedded one is started"
     )
     database_url: str | None = Field(
-        None, description="the registry; unset: SQLite in the data directory"
+        None, description="the registry; unset or empty: SQLite in the data directory"
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where torch computes")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -177,6 +177,12 @@ class Settings(BaseSettings):
             else part
             for name, part in value.items()
         }
+
+    @field_validator("redis_url", "database_url")
+    @classmethod
+    def _read_addresses(cls, value: str | None) -> str | None:
+        """An empty variable is the way to take back a line of `.env`."""
+        return value or None
 
     @field_validator("event_types")
     @classmethod

@@ -10,6 +10,7 @@ import csv
 import gzip
 import json
 import math
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -115,9 +116,14 @@ def _number(record: Mapping[str, Any], name: str) -> float | None:
     if value is None or value == "":
         return None
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{name} {value!r} is no number") from None
+        number = math.inf
+    if math.isnan(number):
+        return None  # how some writers say that there is none
+    if math.isinf(number):
+        raise ValueError(f"{name} {value!r} is no number")
+    return number
 
 
 def _whole(record: Mapping[str, Any], name: str) -> int | None:
@@ -132,15 +138,17 @@ def _whole(record: Mapping[str, Any], name: str) -> int | None:
 @contextmanager
 def _text(path: Path) -> Iterator[TextIO]:
     opened: TextIO
-    if path.name.lower().endswith(".gz"):
-        opened = gzip.open(path, "rt", encoding="utf-8", newline="")
-    else:
-        opened = path.open(encoding="utf-8", newline="")
-    with opened:
-        try:
+    try:
+        if path.name.lower().endswith(".gz"):
+            opened = gzip.open(path, "rt", encoding="utf-8", newline="")
+        else:
+            opened = path.open(encoding="utf-8", newline="")
+        with opened:
             yield opened
-        except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
-            raise BadStream(f"{path}: damaged or not UTF-8 text: {error}") from None
+    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error, csv.Error) as error:
+        raise BadStream(f"{path}: damaged or not UTF-8 text: {error}") from None
+    except OSError as error:
+        raise BadStream(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _csv_records(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, Mapping[str, Any]]]:

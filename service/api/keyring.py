@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.errors import Forbidden, SettingsError, Unauthenticated, Unavailable
-from service.storage.api_keys import KnownKeys
+from service.settings import Settings
+from service.storage import database
+from service.storage.api_keys import ApiKeys, KnownKeys
 
 SCOPES = ("recommend", "catalog", "admin")
 
@@ -108,3 +110,22 @@ def is_public(host: str) -> bool:
         return not ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return True
+
+
+def check_access(settings: Settings) -> None:
+    """Refuse, in words and before anything listens, what must not start.
+
+    Raises:
+        SettingsError: a public address and no key, or a database of another release.
+        Unavailable: the database does not answer, and the address is public.
+    """
+    if not is_public(settings.host):
+        return
+    engine = database.connect(database.database_url(settings))
+    try:
+        database.check_revision(engine)
+        keys = KeyRing(ApiKeys(engine).known, public=True)
+        keys.refresh()
+        keys.check_start()
+    finally:
+        engine.dispose()

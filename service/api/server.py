@@ -19,10 +19,8 @@ import uvicorn
 from service import logs
 from service.api.app import create_app
 from service.api.drain import Drain
-from service.api.keyring import KeyRing, is_public
+from service.api.keyring import check_access
 from service.settings import Settings
-from service.storage import database
-from service.storage.api_keys import ApiKeys
 
 _FINISH_S = 10
 
@@ -82,22 +80,3 @@ def run(settings: Settings) -> None:
         timeout_graceful_shutdown=_FINISH_S,
     )
     Server(config, drain, settings.serving.drain_s).run()
-
-
-def check_access(settings: Settings) -> None:
-    """Refuse, in words and before anything listens, what must not start.
-
-    Raises:
-        SettingsError: a public address and no key, or a database of another release.
-        Unavailable: the database does not answer, and the address is public.
-    """
-    if not is_public(settings.host):
-        return
-    engine = database.connect(database.database_url(settings))
-    try:
-        database.check_revision(engine)
-        keys = KeyRing(ApiKeys(engine).known, public=True)
-        keys.refresh()
-        keys.check_start()
-    finally:
-        engine.dispose()

@@ -7,9 +7,9 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from service.cli.claims import check_port, is_loopback, reachable, url_of
 from service.cli.embedded import find_server, remembered_url
 from service.errors import FreshetError, SettingsError, Unavailable
 from service.settings import Settings
@@ -83,8 +83,6 @@ def check_data_dir(settings: Settings) -> Iterator[Finding]:
 
 def check_address(settings: Settings) -> Iterator[Finding]:
     """The port can be opened, or it is freshet that has it."""
-    from service.cli.supervisor import check_port
-
     where = f"{settings.host}:{settings.port}"
     try:
         check_port(settings.host, settings.port)
@@ -104,7 +102,7 @@ def _answers(settings: Settings) -> bool:
     import httpx
 
     try:
-        found = httpx.get(f"http://{settings.host}:{settings.port}/healthz", timeout=2.0)
+        found = httpx.get(f"{url_of(reachable(settings.host), settings.port)}/healthz", timeout=2.0)
     except httpx.HTTPError:
         return False
     return found.status_code == 200
@@ -216,14 +214,6 @@ def _key_findings(settings: Settings, known: KnownKeys) -> Iterator[Finding]:
         yield Finding("keys: none: auth is off on a loopback address")
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the address."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _log_findings(settings: Settings, registry: Any) -> Iterator[Finding]:
     """Whether the log is the one that the head's position belongs to; nothing is changed."""
     import redis
@@ -236,19 +226,27 @@ def _log_findings(settings: Settings, registry: Any) -> Iterator[Finding]:
     try:
         with open_redis(settings) as client:
             found = cast(bytes | None, client.get(keys.incarnation))
-            last = EventLog(client, keys).last()
-            heartbeat = client.get(keys.learner)
+            heartbeat = cast(bytes | None, client.get(keys.learner))
+            log = EventLog(client, keys)
+            last, owner = log.last(), log.owner()
     except (FreshetError, redis.RedisError, OSError):
         return  # said already
     yield from _learner_findings(None if heartbeat is None else json.loads(heartbeat))
     position = registry.head().position
-    if known is None or (found is not None and found.decode() == known and last >= position):
-        yield Finding(f"event log: the registry's own, learned up to {position} of {last}")
-    else:
+    is_same = known is None or (found is not None and found.decode() == known and last >= position)
+    if not is_same:
         yield Finding(
             "event log: not the one that the models were made from; learning halts",
             "bring the right one back, or accept this one with `freshet log rebase`",
         )
+    elif owner is not None and owner != registry.mark():
+        yield Finding(
+            f"event log: another registry's (mark {owner}); learning halts",
+            "set FRESHET_NAMESPACE or FRESHET_REDIS_URL to have a log apart, or take this one over "
+            "with `freshet log rebase`",
+        )
+    else:
+        yield Finding(f"event log: the registry's own, learned up to {position} of {last}")
 
 
 def _learner_findings(heartbeat: dict[str, Any] | None) -> Iterator[Finding]:

@@ -28,7 +28,8 @@ def rebase(
 
     Learning halts when the log is not the one that the models were made from, for positions in it
     would mean nothing. This takes the present log for ours: the models stay, what the log holds
-    behind the learned position is learned, and new events get ids above it.
+    behind the learned position is learned, and new events get ids above it. A log that was another
+    registry's is taken from it, and that one's learning halts.
     """
     from service.cli.stores import open_database, open_redis
     from service.learner.rebase import rebase as rebase_log
@@ -42,6 +43,9 @@ def rebase(
         registry, log = Registry(engine), EventLog(client, keys)
         position, last = registry.head().position, log.last()
         typer.echo(f"learned up to {position}; the present log ends at {last}")
+        owner = log.owner()
+        if owner not in (None, registry.mark()):
+            typer.echo(f"it is another registry's (mark {owner}), whose learning would halt")
         if not yes:
             typer.confirm("Take the present log for ours?", abort=True)
         done = rebase_log(registry, log, client, keys)

@@ -66,17 +66,17 @@ def _sentences(error: ValidationError) -> list[str]:
 def environment_of(settings: Settings) -> dict[str, str]:
     """The environment in which a child process reads the same settings as its parent.
 
-    Only what flags may have changed is written; everything else the child reads for itself.
+    Only what flags may have changed is written; everything else the child reads for itself. What
+    is unset is written as empty, so that a line of `.env` does not set it again.
     """
-    changed = {
+    written = {
         "FRESHET_HOST": settings.host,
         "FRESHET_PORT": str(settings.port),
         "FRESHET_DATA_DIR": str(settings.data_dir.absolute()),
-        "FRESHET_REDIS_URL": settings.redis_url,
-        "FRESHET_DATABASE_URL": settings.database_url,
+        "FRESHET_REDIS_URL": settings.redis_url or "",
+        "FRESHET_DATABASE_URL": settings.database_url or "",
     }
-    given = {name: value for name, value in changed.items() if value is not None}
-    return {**os.environ, **given, "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **written, "PYTHONUNBUFFERED": "1"}
 
 
 def end_with_parent(number: signal.Signals) -> Callable[[], None] | None:

@@ -29,7 +29,9 @@ class Rebased:
 
 
 def rebase(registry: Registry, log: EventLog, client: redis.Redis, keys: Keys) -> Rebased:
-    """Make the log's incarnation the registry's, and its ids go on above the head's position.
+    """Make the log the registry's, and its ids go on above the head's position.
+
+    Another registry that had the log halts from now on.
 
     Raises:
         Unavailable: the log's server does not answer.
@@ -38,6 +40,7 @@ def rebase(registry: Registry, log: EventLog, client: redis.Redis, keys: Keys) -
     position = registry.head().position
     if log.last() < position:
         _continue_above(client, keys, position)
+    log.take(registry.mark())
     registry.set_incarnation(after)
     return Rebased(before, after, position, log.events_after(position))
 

@@ -45,6 +45,23 @@ class EventLog:
             self._client.set(self._keys.incarnation, uuid.uuid4().hex, nx=True)
             return cast(bytes, self._client.get(self._keys.incarnation)).decode()
 
+    def owner(self) -> str | None:
+        """The mark of the registry that learns from this log; None before the first."""
+        with answering("log owner"):
+            found = cast(bytes | None, self._client.get(self._keys.owner))
+        return None if found is None else found.decode()
+
+    def claim(self, mark: str) -> str:
+        """Make a log that nobody owns that of the registry `mark`; whose it is then."""
+        with answering("log owner"):
+            self._client.set(self._keys.owner, mark, nx=True)
+            return cast(bytes, self._client.get(self._keys.owner)).decode()
+
+    def take(self, mark: str) -> None:
+        """Make the log that of the registry `mark`, whoever had it: an operator's word."""
+        with answering("log owner"):
+            self._client.set(self._keys.owner, mark)
+
     def read(self, after: Position, max_events: int) -> list[LogEntry]:
         """Whole entries after `after` in log order, up to `max_events` events.
 

@@ -27,6 +27,11 @@ def repeat_hash(user_id: str, event_id: str) -> int:
     return _hash(b"", b"freshet repeat", user_id, event_id)
 
 
+def registry_mark(secret: bytes) -> str:
+    """A name for the registry that holds `secret`, which may be shown: 16 hexadecimal digits."""
+    return f"{_hash(secret, b'freshet registry'):016x}"
+
+
 def _hash(secret: bytes, person: bytes, *texts: str) -> int:
     digest = hashlib.blake2b(digest_size=8, key=secret, person=person)
     for text in texts:

@@ -41,6 +41,11 @@ class Keys:
         return f"{self.prefix}:log:incarnation"
 
     @property
+    def owner(self) -> str:
+        """String: the mark of the registry that learns from this log."""
+        return f"{self.prefix}:log:owner"
+
+    @property
     def dead_letters(self) -> str:
         """Stream: entries that cannot be decoded, with the reason."""
         return f"{self.prefix}:log:dead"

@@ -13,6 +13,7 @@ from service.domain.versions import Head, VersionRecord, WindowRecord, WindowSta
 from service.storage import activation
 from service.storage.database import reading, writing
 from service.storage.fencing import find_version, next_version
+from service.storage.hashing import registry_mark
 from service.storage.records import head_record, version_record, window_record
 from service.storage.tables import HeadRow, Secret, Version, Window
 
@@ -121,6 +122,13 @@ class Lookups:
             pass  # another was first: theirs holds
         with reading(self._engine) as session:
             return session.get_one(Secret, "hashes").value
+
+    def mark(self) -> str:
+        """The registry's own name, by which an event log knows its owner.
+
+        A copy of the database is the same registry; another database is another one.
+        """
+        return registry_mark(self.secret())
 
     def incarnation(self) -> str | None:
         """The event log that the head's position belongs to; None before the first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -146,6 +147,47 @@ def test_a_wiped_log_halts_learning_until_it_is_rebased(world: World) -> None:
     assert done.to_learn == 100
     settle(learner)
     assert registry.head().tip == 3
+
+
+def test_a_registry_does_not_learn_from_the_log_of_another(
+    world: World, tmp_path: Path, sqlite_template: Path
+) -> None:
+    post(world.settings, clicks(100))
+    settle(world.learner())
+    path = tmp_path / "other.sqlite"
+    shutil.copyfile(sqlite_template, path)
+    changed = {"data_dir": tmp_path / "other", "database_url": f"sqlite:///{path}"}
+    with opened(world.settings.model_copy(update=changed)) as other:
+        learner = other.learner()
+        assert not learner.turn()
+        assert other.status.fields["state"] == "halted"
+        for words in ("another registry's", "FRESHET_NAMESPACE", "freshet log rebase"):
+            assert words in other.status.fields["detail"]
+        assert other.stores.registry.incarnation() is None
+        assert other.stores.registry.windows() == []
+        post(world.settings, clicks(100, seed=1))
+        settle(world.learner())
+        assert world.stores.registry.head().tip == 3
+
+        rebase(other.stores.registry, other.stores.log, other.stores.client, other.stores.keys)
+        post(world.settings, clicks(100, seed=2))
+        settle(learner)
+        assert other.stores.registry.head().tip == 2
+        assert not world.learner().turn()
+        assert "another registry's" in world.status.fields["detail"]
+
+
+def test_a_copy_of_the_database_is_the_same_registry(world: World, tmp_path: Path) -> None:
+    """A backup that is restored finds its log again."""
+    post(world.settings, clicks(100))
+    settle(world.learner())
+    path = tmp_path / "restored.sqlite"
+    shutil.copyfile(str(world.settings.database_url).removeprefix("sqlite:///"), path)
+    restored = world.settings.model_copy(update={"database_url": f"sqlite:///{path}"})
+    post(world.settings, clicks(100, seed=1))
+    with opened(restored) as again:
+        settle(again.learner())
+        assert again.stores.registry.head().tip == 3
 
 
 def test_a_log_restored_from_an_older_copy_halts_learning(world: World) -> None:

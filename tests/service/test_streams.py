@@ -89,6 +89,8 @@ def test_times_are_rfc_3339_or_unix_seconds(value: object, expected: int) -> Non
         ("e.csv", "user_id,item_id,timestamp\nu,,1\n", "line 2: user_id and item_id"),
         ("e.csv", "user_id,item_id,timestamp\nu,a\n", "line 2: 2 cells"),
         ("e.csv", "user_id,item_id,timestamp,value\nu,a,1,much\n", "line 2: value 'much'"),
+        ("e.csv", "user_id,item_id,timestamp,value\nu,a,1,inf\n", "line 2: value 'inf'"),
+        ("e.csv", f"user_id,item_id,timestamp\nu,{200_000 * 'a'},1\n", "damaged"),
         ("e.csv", "user_id,item_id,timestamp,period\nu,a,1,1.5\n", "line 2: period"),
         ("e.jsonl", "{}\n", "line 1: lacks user_id, item_id, timestamp"),
         ("e.jsonl", "[]\n", "line 1: must be a JSON object"),
@@ -106,6 +108,13 @@ def test_what_is_wrong_is_said_with_its_line(
 
     with pytest.raises(BadStream, match=message):
         list(read_stream(path))
+
+
+def test_a_value_that_is_no_number_by_its_own_word_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("user_id,item_id,timestamp,value\nu,a,1,nan\n")
+
+    assert [row.value for row in read_stream(path)] == [None]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 from importlib.resources import files
 from string import Template
 from typing import Any
@@ -31,6 +32,7 @@ class Readiness(Shape):
     """Whether this replica takes requests, and the state of what it leans on."""
 
     ready: bool
+    pid: int
     draining: bool
     model_version: int
     learned_until: str | None
@@ -98,6 +100,7 @@ def _readiness(services: Services) -> dict[str, Any]:
     warm = learned or (served.head is not None and lists_age_s is not None)
     return {
         "ready": warm and not draining,
+        "pid": os.getpid(),
         "draining": draining,
         "model_version": served.model.version,
         "learned_until": format_time(served.model.learned_until_ms),

@@ -9,8 +9,6 @@ import typer
 
 from service.cli.runtime import read_settings
 
-_DATA_DIR = Path(".freshet/demo")
-
 
 def demo(
     events: Annotated[
@@ -28,17 +26,25 @@ def demo(
         bool, typer.Option("--exit", help="end with the file, without serving on")
     ] = False,
     host: Annotated[str | None, typer.Option(help="address [FRESHET_HOST]")] = None,
-    port: Annotated[int | None, typer.Option(help="port [FRESHET_PORT]")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="the demo's own data directory")] = None,
+    port: Annotated[int | None, typer.Option(help="port, 0: any [FRESHET_PORT]")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="this source's directory [FRESHET_DATA_DIR/demo/…]")
+    ] = None,
 ) -> None:
     """Run everything here, stream interactions in, and show live what is learned.
 
-    A second run goes on where the first stopped; delete the data directory to begin anew.
+    Each source has a directory of its own, `demo/…` in the data directory: a second run of the same
+    source goes on where the first stopped, and another source starts fresh. The stores are the
+    demo's own, too: FRESHET_REDIS_URL and FRESHET_DATABASE_URL, which may name a real service's,
+    are left alone.
     """
     from service.cli.demo.run import Demo, read_pace
+    from service.cli.demo.server import own_settings
     from service.cli.demo.source import FileSource
     from service.cli.demo.synthetic import SyntheticSource
 
-    settings = read_settings(host=host, port=port, data_dir=(data_dir or _DATA_DIR).absolute())
+    pace, settings = read_pace(rate), read_settings(host=host, port=port)
     source = SyntheticSource() if events is None else FileSource(events)
-    Demo(settings, source, pace=read_pace(rate), seconds=seconds, leave=leave).run()
+    directory = data_dir or settings.data_dir / "demo" / source.digest
+    own = own_settings(settings, directory)
+    Demo(own, source, pace=pace, seconds=seconds, leave=leave).run()

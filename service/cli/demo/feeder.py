@@ -15,12 +15,27 @@ from typing import Any, Final
 import httpx
 
 from service.cli.demo.source import Row, Source
+from service.errors import SettingsError
 
 _LARGEST_BATCH: Final = 500
 _BATCHES_PER_S: Final = 5.0
 _RETRY_S: Final = 0.5
 _LOOK_S: Final = 0.1
 _STORIES: Final = 500
+
+
+def check_directory(state: Path, source: Source) -> None:
+    """See that no other source was streamed into the service whose places are kept in `state`.
+
+    Raises:
+        SettingsError: one was, and the model would know both.
+    """
+    others = [path.stem for path in state.glob("*.json") if path.stem != source.digest]
+    if others:
+        raise SettingsError(
+            f"{state.parent} holds what was learned from another source ({others[0]}): name "
+            "another directory with --data-dir, or none, and each source has its own"
+        )
 
 
 class Feeder(threading.Thread):
@@ -59,6 +74,8 @@ class Feeder(threading.Thread):
         """Why nothing moves, while nothing moves."""
         self.refused: str | None = None
         """What the service said to a batch that it will never take; ends the stream."""
+        self.error: Exception | None = None
+        """What went wrong in reading the source or in here; ends the stream."""
         self._stories: deque[tuple[int, tuple[str, ...]]] = deque(maxlen=_STORIES)
 
     @property
@@ -82,6 +99,13 @@ class Feeder(threading.Thread):
         self._enough.set()
 
     def run(self) -> None:
+        """Post until the source or the time is over; what goes wrong is kept for who asks."""
+        try:
+            self._stream()
+        except Exception as error:
+            self.error = error
+
+    def _stream(self) -> None:
         due_s, rows = time.monotonic(), self._source.rows(self.next_number)
         with httpx.Client(base_url=self._api, timeout=10.0) as client:
             for batch in self._batches(rows):

@@ -7,15 +7,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
 import httpx
 from rich.console import Console
 from rich.live import Live
+from rich.panel import Panel
 
 from service.cli.demo import view
-from service.cli.demo.feeder import Feeder
+from service.cli.demo.feeder import Feeder, check_directory
 from service.cli.demo.guest import Guest
 from service.cli.demo.observer import Observer
 from service.cli.demo.server import Server
@@ -96,21 +98,29 @@ class Demo:
 
         Raises:
             SettingsError: the service does not come up, or refuses what the source holds.
+            BadStream: the source has become unreadable.
         """
-        self._say(f"streaming {self._source.name}")
-        self._say(f"starting the service in {self._settings.data_dir}")
-        window_events = window_size(self._source.total)
+        source, window_events = self._source, window_size(self._source.total)
+        check_directory(self._state, source)
         with _ending_softly(self._stop), Server(self._settings, window_events) as server:
-            self._say(f"it listens on {server.url}; its log is {server.log_file}")
-            self._stream(server, _WINDOWS_AHEAD * window_events)
+            self._say(f"streaming {source.name}" + (f" ({source.note})" if source.note else ""))
+            self._say(f"starting the service in {self._settings.data_dir}, with stores of its own")
+            if server.await_ready(lambda: self._stopped):
+                self._say(f"it listens on {server.url}; its log is {server.log_file}")
+                self._stream(server, _WINDOWS_AHEAD * window_events)
         self._say("nothing is left running; the same command goes on from here")
+
+    @property
+    def _state(self) -> Path:
+        """Where it is kept how far the source has been streamed."""
+        return self._settings.data_dir / "demo"
 
     def _stop(self) -> None:
         self._stopped = True
 
     def _stream(self, server: Server, most_ahead: int) -> None:
         self._began_s = time.monotonic()
-        state, observer = self._settings.data_dir / "demo", Observer(server.url)
+        observer = Observer(server.url)
 
         def must_wait() -> bool:
             return self._pace.waits and (observer.latest.lag_events or 0) > most_ahead
@@ -118,7 +128,7 @@ class Demo:
         def learned() -> int:
             return feeder.next_number - (observer.latest.lag_events or 0)
 
-        feeder = Feeder(server.url, self._source, state, self._pace.rate, must_wait)
+        feeder = Feeder(server.url, self._source, self._state, self._pace.rate, must_wait)
         guest = Guest(server.url, feeder, learned)
         stage = view.Stage(
             server.url, self._source.name, self._source.total, feeder, observer, guest
@@ -128,6 +138,8 @@ class Demo:
             thread.start()
         try:
             self._show(stage, feeder, server)
+            if feeder.error is not None:
+                raise feeder.error
             if feeder.refused is not None:
                 raise SettingsError(f"the service refuses the events: {feeder.refused}")
             if not feeder.is_alive() and not self._is_over():
@@ -141,22 +153,32 @@ class Demo:
     def _show(self, stage: view.Stage, feeder: Feeder, server: Server) -> None:
         """Show scenes until the stream or the time is over."""
         if self._console.is_terminal:
-            with Live(view.panel(stage.scene()), console=self._console, screen=False) as live:
-                while self._goes_on(server) and feeder.is_alive():
-                    time.sleep(_FRAME_S)
-                    live.update(view.panel(stage.scene()))
-            return
-        shown_s, shown_visit = 0.0, None
-        while self._goes_on(server) and feeder.is_alive():
-            scene = stage.scene()
-            if time.monotonic() - shown_s >= _LINE_S:
-                shown_s = time.monotonic()
+            self._show_live(stage, feeder, server)
+        else:
+            self._show_lines(stage, feeder, server)
+
+    def _show_live(self, stage: view.Stage, feeder: Feeder, server: Server) -> None:
+        def picture() -> Panel:
+            return view.panel(stage.scene(), *self._console.size)
+
+        with Live(picture(), console=self._console, screen=False) as live:
+            while self._goes_on(server) and feeder.is_alive():
+                time.sleep(_FRAME_S)
+                live.update(picture())
+
+    def _show_lines(self, stage: view.Stage, feeder: Feeder, server: Server) -> None:
+        shown_s, visit = 0.0, None
+        goes_on = True
+        while goes_on:
+            goes_on = self._goes_on(server) and feeder.is_alive()
+            if not goes_on or time.monotonic() - shown_s >= _LINE_S:
+                shown_s, scene = time.monotonic(), stage.scene()
                 self._say(view.line(scene))
-                if scene.visit is not None and scene.visit is not shown_visit:
-                    shown_visit = scene.visit
-                    self._say(view.guest_line(scene.visit))
-            time.sleep(_FRAME_S)
-        self._say(view.line(stage.scene()))
+                if scene.visit is not None and scene.visit is not visit:
+                    visit = scene.visit
+                    self._say(view.guest_line(visit))
+            if goes_on:
+                time.sleep(_FRAME_S)
 
     def _conclude(self, stage: view.Stage, observer: Observer, server: Server) -> None:
         """The file has ended: let the rest be learned, say what was seen, and serve on."""

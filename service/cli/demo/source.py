@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from service.streams import REQUIRED, read_records, read_stream
+from service.streams import BadStream, read_stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,11 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is, for people."""
+        """What it is, for people, in a few words."""
+
+    @property
+    def note(self) -> str:
+        """What else there is to know of it; may be empty."""
 
     @property
     def digest(self) -> str:
@@ -45,21 +49,28 @@ class Source(Protocol):
 class FileSource:
     """A file in any format that `service.streams` reads.
 
-    The file's times order it already and are not sent: in the demo everything happens now.
+    The file's times order it already and are not sent: in the demo everything happens now. Every
+    row is looked at before anything starts, so that a bad one is a sentence and not a surprise.
 
     Raises:
-        BadStream: the file cannot be read as interactions.
+        BadStream: a row cannot be read as an interaction, or there is none.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._total = sum(1 for _ in read_records(path, REQUIRED))
+        self._total = sum(1 for _ in read_stream(path))
+        if self._total == 0:
+            raise BadStream(f"{path}: there are no interactions in it")
         with path.open("rb") as file:
             self._digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
     @property
     def name(self) -> str:
         return f"{self._path.absolute().parent.name}/{self._path.name}"
+
+    @property
+    def note(self) -> str:
+        return f"{self._total:,} interactions"
 
     @property
     def digest(self) -> str:

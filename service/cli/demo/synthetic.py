@@ -35,7 +35,11 @@ class SyntheticSource:
 
     @property
     def name(self) -> str:
-        return "a synthetic stream (made up: tastes that drift, new items, few popular ones)"
+        return "a synthetic stream"
+
+    @property
+    def note(self) -> str:
+        return "made up: tastes that drift, new items, few popular ones"
 
     @property
     def digest(self) -> str:

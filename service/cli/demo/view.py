@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rich.console import Console, Group
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +19,10 @@ from service.cli.demo.observer import Observation, Observer
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _SHOWN: Final = 5
+_WIDE: Final = 116
+"""Columns from which on the picture has room for whole sentences."""
+_FRAME: Final = 2
+_SHORT_CURVE: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +76,21 @@ class Stage:
         )
 
 
-def panel(scene: Scene) -> Panel:
-    """The whole picture."""
-    parts = Group(_numbers(scene), Text(), _guest(scene.visit), Text(), _commands(scene))
-    return Panel(parts, title=f"freshet learns from {scene.source}", subtitle="Ctrl-C ends it")
+def panel(scene: Scene, width: int, height: int) -> Panel:
+    """The whole picture, as much of it as a terminal of `width` by `height` has room for.
+
+    The numbers, the guest, the address of the documentation and how to end it are always there;
+    where rows are few, blank lines go first and then the commands.
+    """
+    wide = width >= _WIDE
+    numbers, guest = _numbers(scene, wide=wide), _guest(scene.visit, wide=wide)
+    tries = commands(scene.url)
+    room = height - 1 - _FRAME - numbers.row_count - guest.row_count
+    blank = [Text()] if room >= len(tries) + 2 else []
+    shown = tries if room >= len(tries) else tries[-1:]
+    parts = Group(numbers, *blank, guest, *blank, _dim(shown))
+    title = f"freshet learns from {scene.source}"
+    return Panel(parts, title=_end_of(title, width - 8), subtitle="Ctrl-C ends it")
 
 
 def line(scene: Scene) -> str:
@@ -112,54 +128,73 @@ def print_plain(console: Console, text: str) -> None:
     console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
-def _numbers(scene: Scene) -> Table:
+def _numbers(scene: Scene, *, wide: bool) -> Table:
     seen, last = scene.seen, _latest(scene.seen)
-    of = "" if scene.total is None else f" of {scene.total:,}"
-    lag = "" if seen.lag_events is None else f", {seen.lag_events:,} events not learned yet"
-    table = Table.grid(padding=(0, 2))
-    table.add_row(
-        "events accepted",
-        f"[bold]{scene.next_number:,}[/]{of}",
-        f"{scene.events_per_s:,.0f} events/s"
-        + (f", {scene.started_at:,} of them before" if scene.started_at else ""),
-    )
-    table.add_row("model version", f"[bold]{seen.version}[/]", f"{_verdicts(seen)}{lag}")
+    table = _grid()
+    table.add_row("events accepted", f"[bold]{scene.next_number:,}[/]", _stream(scene, wide=wide))
+    table.add_row("model version", f"[bold]{seen.version}[/]", _verdicts(seen, wide=wide))
     table.add_row(
         "recall@20, fresh events",
         f"[bold green]{last[0]}[/]",
-        f"{_curve([one.fresh for one in seen.lessons])}  before they are learned; "
-        f"popularity {last[1]}",
+        _curve([one.fresh for one in seen.lessons], wide=wide)
+        + ("before they are learned; " if wide else "")
+        + f"popularity {last[1]}",
     )
     table.add_row(
         "recall@20, old periods",
         f"[bold green]{last[2]}[/]",
-        f"{_curve([one.old for one in seen.lessons])}  users it never trains on: what it remembers",
+        _curve([one.old for one in seen.lessons], wide=wide)
+        + ("users it never trains on: " if wide else "")
+        + "what it remembers",
     )
     table.add_row("training", f"[bold]{last[3]}[/]", "target positions/s, EWC and replay on")
     if scene.trouble:
-        table.add_row("[yellow]waiting[/]", "", f"[yellow]{scene.trouble}[/]")
+        table.add_row("[yellow]waiting[/]", "", f"[yellow]{escape(scene.trouble)}[/]")
     return table
 
 
-def _guest(visit: Visit | None) -> Table:
-    table = Table.grid(padding=(0, 2))
+def _stream(scene: Scene, *, wide: bool) -> str:
+    parts = [] if scene.total is None else [f"of {scene.total:,}"]
+    parts.append(f"{scene.events_per_s:,.0f} events/s")
+    if wide and scene.started_at:
+        parts.append(f"{scene.started_at:,} of them before")
+    return ", ".join(parts)
+
+
+def _guest(visit: Visit | None, *, wide: bool) -> Table:
+    table = _grid()
     if visit is None:
         table.add_row(f"{GUEST} waits for the first events")
         return table
-    old = set(visit.before)
-    after = [f"[bold]{item}[/]" if item not in old else item for item in visit.after[:_SHOWN]]
-    table.add_row(f"{GUEST} is shown", "  ".join(visit.before[:_SHOWN]))
-    table.add_row("clicks", "  ".join(visit.clicked))
-    table.add_row(
-        "is shown next",
-        "  ".join(after),
-        f"({visit.answer_ms:.0f} ms later, {visit.source}, version {visit.version})",
-    )
+    shown, old = _SHOWN if wide else _SHOWN - 1, set(visit.before)
+    before, clicked = map(escape, visit.before[:shown]), map(escape, visit.clicked)
+    after = [escape(item) if item in old else _bold(item) for item in visit.after[:shown]]
+    said = f"({visit.source}, version {visit.version})" if wide else ""
+    table.add_row(f"{GUEST} is shown", "  ".join(before))
+    table.add_row("clicks", "  ".join(clicked))
+    table.add_row(f"{visit.answer_ms:.0f} ms later is shown", "  ".join(after), said)
     return table
 
 
-def _commands(scene: Scene) -> Text:
-    return Text("\n".join(commands(scene.url)), style="dim", no_wrap=True, overflow="ignore")
+def _grid() -> Table:
+    """Rows of up to three cells, each on one line: what has no room is cut, not wrapped."""
+    table = Table.grid(padding=(0, 2))
+    for _ in range(3):
+        table.add_column(no_wrap=True, overflow="ellipsis")
+    return table
+
+
+def _bold(item: str) -> str:
+    return f"[bold]{escape(item)}[/]"
+
+
+def _dim(lines: Sequence[str]) -> Text:
+    return Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
+
+
+def _end_of(text: str, width: int) -> Text:
+    """The text, or the end of it: a file's own name says more than where it lies."""
+    return Text(text if len(text) <= width else "…" + text[max(len(text) - width + 1, 0) :])
 
 
 def _latest(seen: Observation) -> tuple[str, str, str, str]:
@@ -177,18 +212,27 @@ def _last(values: Sequence[float | None], form: str = "{:.3f}") -> str:
     return form.format(known[-1]) if known else "…"
 
 
-def _verdicts(seen: Observation) -> str:
-    refused = sum(one.status == "rejected" for one in seen.lessons)
+def _verdicts(seen: Observation, *, wide: bool) -> str:
+    lag = "" if seen.lag_events is None else f"; {seen.lag_events:,} events to learn"
     if not seen.lessons:
-        return "waits for its first window"
-    last = seen.lessons[-1]
-    return f"the gate on {last.version}: {last.verdict or 'no verdict'}; {refused} refused lately"
+        return "waits for its first window" + lag
+    last, refused = seen.lessons[-1], sum(one.status == "rejected" for one in seen.lessons)
+    verdict = last.verdict or "no verdict"
+    if not wide:
+        return verdict + lag.replace(" events", "")
+    return f"the gate on {last.version}: {verdict}; {refused} refused lately{lag}"
 
 
-def _curve(values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
+def _curve(values: Sequence[float | None], *, wide: bool) -> str:
+    """The latest values as bars that stand on 0; the highest of them is said behind.
+
+    A scale that began at the smallest value would make a collapse of every little dip.
+    """
+    known = [max(value, 0.0) for value in values if value is not None]
+    known = known if wide else known[-_SHORT_CURVE:]
     if not known:
         return ""
-    low, high = min(known), max(known)
-    span = (high - low) or 1.0
-    return "".join(_BARS[round((value - low) / span * (len(_BARS) - 1))] for value in known)
+    top = max(known)
+    highest = len(_BARS) - 1
+    bars = "".join(_BARS[round(value / (top or 1.0) * highest)] for value in known)
+    return f"{bars} 0–{top:.2f}  "

@@ -13,10 +13,9 @@ from fastapi.routing import APIRoute
 from sqlalchemy import Engine
 
 from service.api.app import create_app
-from service.api.keyring import SCOPES, KeyRing, is_public
+from service.api.keyring import SCOPES, KeyRing, check_access, is_public
 from service.api.openapi import scope_of
 from service.api.rates import Rates
-from service.api.server import check_access
 from service.errors import Forbidden, RateLimited, SettingsError, Unauthenticated, Unavailable
 from service.settings import Settings
 from service.storage.api_keys import ApiKeys, KnownKeys, digest

@@ -167,3 +167,17 @@ def test_a_log_of_another_is_seen_and_can_be_accepted(
     assert freshet("doctor").exit_code == 1
     assert freshet("log", "rebase", says="y\n").exit_code == 0
     assert freshet("doctor").exit_code == 0
+
+
+def test_a_log_of_another_registry_is_seen_and_can_be_taken(
+    migrated: Path, server: EmbeddedRedis
+) -> None:
+    assert freshet("log", "rebase", "--yes").exit_code == 0
+    with redis.Redis.from_url(server.url) as client:
+        client.set("freshet:{s0}:log:owner", "somebody")
+    said = freshet("doctor")
+    assert said.exit_code == 1
+    assert "another registry's (mark somebody)" in said.stdout
+    said = freshet("log", "rebase", says="y\n")
+    assert "whose learning would halt" in said.stdout
+    assert freshet("doctor").exit_code == 0

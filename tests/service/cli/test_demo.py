@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import gzip
+import os
+import subprocess
+import sys
 from collections import Counter
 from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
 
+from service.cli.demo.feeder import Feeder, check_directory
 from service.cli.demo.observer import observed
 from service.cli.demo.run import Pace, read_pace, window_size
 from service.cli.demo.source import FileSource
 from service.cli.demo.synthetic import SyntheticSource
 from service.errors import FreshetError, SettingsError
+from service.streams import BadStream
+from tests.integration.running import ROOT
 
 CSV = "user_id,item_id,timestamp,type,value\nu1,i1,1,click,\nu2,i2,2,rating,4.5\nu1,i3,3,,\n"
 
@@ -46,6 +52,57 @@ def test_a_file_without_users_is_refused_by_name(tmp_path: Path) -> None:
     path.write_text("item_id,timestamp\ni1,1\n")
     with pytest.raises(FreshetError, match="user_id"):
         FileSource(path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ("", "there are no interactions"),
+        ("u1,i1,yesterday\n", "line 3: timestamp 'yesterday'"),
+        ("u1,,1\n", "line 3: user_id and item_id"),
+        ("u1,i1\n", "line 3: 2 cells"),
+    ],
+)
+def test_a_bad_file_is_a_sentence_before_anything_starts(
+    tmp_path: Path, rows: str, says: str
+) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("user_id,item_id,timestamp\n" + ("u0,i0,1\n" + rows if rows else ""))
+    said = subprocess.run(
+        [sys.executable, "-m", "service", "demo", "--events", str(path)],
+        env={**os.environ, "FRESHET_DATA_DIR": str(tmp_path / "data")},
+        capture_output=True,
+        text=True,
+        timeout=60.0,
+        cwd=ROOT,
+    )
+    assert said.returncode == 1
+    assert says in said.stderr
+    assert "Traceback" not in said.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_file_that_turns_bad_in_the_middle_is_not_the_end_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text(CSV)
+    source = FileSource(path)
+    path.write_text(CSV.replace("u2,i2,2", "u2,i2,later"))
+    feeder = Feeder("http://127.0.0.1:1", source, tmp_path / "state", rate=None)
+    feeder.start()
+    feeder.join(timeout=10.0)
+    assert not feeder.is_alive()
+    assert isinstance(feeder.error, BadStream)
+    assert "line 3" in str(feeder.error)
+
+
+def test_a_directory_keeps_to_one_source(tmp_path: Path) -> None:
+    source, other = SyntheticSource(), SyntheticSource(seed=1)
+    check_directory(tmp_path / "demo", source)
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / f"{source.digest}.json").write_text('{"next": 3}')
+    check_directory(tmp_path / "demo", source)
+    with pytest.raises(SettingsError, match="another source"):
+        check_directory(tmp_path / "demo", other)
 
 
 def test_the_synthetic_stream_is_the_same_from_any_row_on() -> None:

@@ -55,6 +55,13 @@ def test_children_read_what_the_flags_said(tmp_path: Path) -> None:
     assert said.stdout.split() == ["7003", str(tmp_path)]
 
 
+def test_an_empty_address_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRESHET_REDIS_URL", "")
+    monkeypatch.setenv("FRESHET_DATABASE_URL", "")
+    settings = read_settings()
+    assert (settings.redis_url, settings.database_url) == (None, None)
+
+
 def test_the_command_is_quick_and_loads_nothing_heavy() -> None:
     code = (
         "import sys, os\nsys.argv = ['freshet', '--version']\n"

@@ -143,10 +143,17 @@ def test_the_incarnation_is_made_once_and_dies_with_the_log(
     assert log.incarnation() != first
 
 
+def test_the_first_registry_owns_the_log_until_another_takes_it(log: EventLog) -> None:
+    assert log.owner() is None
+    assert [log.claim("one"), log.claim("two"), log.owner()] == ["one", "one", "one"]
+    log.take("two")
+    assert log.claim("one") == log.owner() == "two"
+
+
 def test_a_server_that_is_gone_is_unavailable(keys: Keys) -> None:
     with connect(f"redis://127.0.0.1:{free_port()}/0", timeout_s=0.3) as client:
         log = EventLog(client, keys)
-        for ask in (log.last, log.oldest, log.length, log.incarnation, log.total):
+        for ask in (log.last, log.oldest, log.length, log.incarnation, log.owner, log.total):
             with pytest.raises(Unavailable):
                 ask()
         with pytest.raises(Unavailable):
