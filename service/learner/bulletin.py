@@ -37,7 +37,7 @@ class Bulletin:
             version=head.tip,
             position=str(head.position),
             lag_events=self._unlearned.count(head.position),
-            next_update_ms=None if first is None else self._watch.due_ms(first),
+            next_update_ms=self._watch.due_ms(first) if first and first.events else None,
             dead_letters=self._stores.log.dead_letters(),
             dedupe_ids=len(repeats),
             dedupe_from_ms=repeats.reach_ms,
