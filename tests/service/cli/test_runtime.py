@@ -85,7 +85,7 @@ def test_names_of_settings_sections_and_event_types_are_known(
 
 
 def test_names_that_are_no_settings_are_read_by_somebody_else() -> None:
-    ours = [ROOT / "docker-compose.yml", *ROOT.glob("tests/**/*.py")]
+    ours = [ROOT / "docker-compose.yml", ROOT / "pyproject.toml", *ROOT.glob("tests/**/*.py")]
     text = "\n".join(path.read_text() for path in ours if path != Path(__file__))
     for name in ("FRESHET_DB_PASSWORD", "FRESHET_ACCEPTANCE", "FRESHET_TEST_DATA", "FRESHET_URL"):
         assert name in text
