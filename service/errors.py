@@ -77,6 +77,14 @@ class Forbidden(FreshetError):
     """The key is valid and lacks the scope."""
 
 
+class ForeignHost(FreshetError):
+    """Auth is off, and the request was addressed to a name that is not this machine's own."""
+
+
+class ForeignSite(FreshetError):
+    """Auth is off, and the request was made by the page of another site."""
+
+
 class RateLimited(FreshetError):
     """Too many requests for a key."""
 

@@ -6,7 +6,10 @@ and, where the command line offers it, a flag of the same name.
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,14 +37,24 @@ class LogSettings(BaseModel):
         "always", description="AOF policy of the embedded server"
     )
     max_entries: int = Field(
-        1_000_000, ge=1, description="above so many unlearned entries events get 503 backpressure"
+        1_000_000,
+        ge=1,
+        description="above so many unlearned entries events get 503 backpressure; an entry is one"
+        " request of up to `FRESHET_LIMITS__MAX_BATCH` events",
     )
     history_size: int = Field(200, ge=1, le=10_000, description="interactions kept per user")
     history_days: int = Field(
-        365, ge=1, description="days after a user's last event that the history is kept"
+        365,
+        ge=1,
+        le=3_650,
+        description="days after a user's last event that the history is kept, at most 3650",
     )
     retention_days: int = Field(
-        7, ge=1, description="how far back an event's timestamp may lie; also the repeat window"
+        7,
+        ge=1,
+        le=3_650,
+        description="how far back an event's timestamp may lie; also the repeat window;"
+        " at most 3650 days",
     )
     dedupe_max_ids: int = Field(
         2_000_000, ge=1, description="event ids remembered against repeats, at most"
@@ -106,7 +119,9 @@ class LimitSettings(BaseModel):
     max_batch: int = Field(1_000, ge=1, description="events, items or requests in a batch")
     max_explained: int = Field(50, ge=1, description="requests in a batch with `explain`")
     requests_per_s: float = Field(0.0, ge=0, description="per key; 0 is without limit")
-    future_s: float = Field(300.0, ge=0, description="how far ahead a timestamp may lie")
+    future_s: float = Field(
+        300.0, ge=0, le=86_400, description="how far ahead a timestamp may lie, at most a day"
+    )
 
 
 class Settings(BaseSettings):
@@ -167,16 +182,18 @@ class Settings(BaseSettings):
 
     @field_validator("learning", mode="before")
     @classmethod
-    def _read_lists(cls, value: Any) -> Any:
-        """Lists and mappings come from the environment as JSON; a dataclass would keep the text."""
+    def _read_learning(cls, value: Any) -> Any:
+        """Lists and mappings arrive from the environment as JSON text, which a plain dataclass
+        would keep, and it would pass over names that it does not have."""
         if not isinstance(value, dict):
             return value
-        return {
-            name: json.loads(part)
-            if isinstance(part, str) and part.startswith(("[", "{"))
-            else part
-            for name, part in value.items()
+        defaults = {
+            field.name: getattr(LearningConfig(), field.name)
+            for field in dataclasses.fields(LearningConfig)
         }
+        if unknown := sorted(set(value) - set(defaults)):
+            raise ValueError(f"{unknown[0]}: there is no such setting")
+        return {name: _read_json(name, part, defaults[name]) for name, part in value.items()}
 
     @field_validator("redis_url", "database_url")
     @classmethod
@@ -188,8 +205,25 @@ class Settings(BaseSettings):
     @classmethod
     def _check_event_types(cls, value: dict[str, float]) -> dict[str, float]:
         if "click" not in value:
-            raise ValueError("event_types: 'click' is the default type and must be there")
+            raise ValueError("'click' is the default type and must be there")
         for name, weight in value.items():
             if not 0.0 <= weight < 1e6:
-                raise ValueError(f"event_types: the weight of {name!r} must lie in [0, 1e6)")
+                raise ValueError(f"the weight of {name!r} must lie in [0, 1e6)")
         return value
+
+
+def _read_json(name: str, value: Any, default: Any) -> Any:
+    """A list of words or a mapping, either of which may be JSON text; anything else as it is."""
+    if not isinstance(default, tuple | Mapping):
+        return value
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = json.loads(value)
+    if isinstance(default, Mapping):
+        if isinstance(value, Mapping) and all(isinstance(part, Mapping) for part in value.values()):
+            return value
+        example = {"online-ewc": {"strength": 10}}
+        raise ValueError(f"{name}: must be a mapping in JSON, such as {json.dumps(example)}")
+    if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
+        return value
+    raise ValueError(f"{name}: must be a list in JSON, such as {json.dumps(default)}")

@@ -109,6 +109,11 @@ class Metrics:
             "Events in the log that the registry's head has not passed.",
             registry=to,
         )
+        self.replay_bytes = Gauge(
+            "freshet_replay_buffer_bytes",
+            "Memory of the replay buffer, as the log's server estimates it.",
+            registry=to,
+        )
         self.store_up = Gauge(
             "freshet_store_up", "1 while a store answers.", ["store"], registry=to
         )

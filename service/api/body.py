@@ -14,6 +14,8 @@ from service.errors import TooLarge, UnsupportedMedia
 
 T = TypeVar("T")
 
+_SEND_JSON = "send `Content-Type: application/json`"
+
 
 async def read_json(
     request: Request,
@@ -32,13 +34,17 @@ async def read_json(
 
     Raises:
         TooLarge: more than `max_bytes`.
-        UnsupportedMedia: the content type is given and is not JSON.
+        UnsupportedMedia: the content type is not JSON, or there is a body without one.
         BadRequest: no JSON, or not as `adapter` wants it; names every bad field.
     """
-    _check_media_type(request.headers.get("content-type"))
-    body = await _read(request, max_bytes) or default
+    content_type = request.headers.get("content-type")
+    if content_type is not None:
+        _check_media_type(content_type)
+    body = await _read(request, max_bytes)
+    if body and content_type is None:
+        raise UnsupportedMedia(_SEND_JSON)
     try:
-        return adapter.validate_json(body, context=context)
+        return adapter.validate_json(body or default, context=context)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise invalid(found, ("body",)) from None
@@ -62,13 +68,11 @@ async def _read(request: Request, max_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-def _check_media_type(content_type: str | None) -> None:
-    if content_type is None:
-        return
+def _check_media_type(content_type: str) -> None:
     media_type, _, parameters = content_type.partition(";")
     media_type = media_type.strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
-        raise UnsupportedMedia("send `Content-Type: application/json`")
+        raise UnsupportedMedia(_SEND_JSON)
     charset = parameters.lower().partition("charset=")[2].strip(' "')
     if charset and charset not in ("utf-8", "utf8", "us-ascii"):
         raise UnsupportedMedia("send UTF-8")

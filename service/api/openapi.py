@@ -19,11 +19,12 @@ _REFERENCE = "#/components/schemas/{model}"
 _SAYS = {
     400: "The request cannot be read.",
     401: "A valid key is needed.",
-    403: "The key lacks the scope.",
+    403: "The key lacks the scope; or, without keys, the page of another site asks.",
     404: "There is no such thing.",
     409: "Not possible in this state.",
     413: "The body is too large.",
     415: "The body is not JSON.",
+    421: "Without keys: the request is not addressed to this machine by a loopback name.",
     422: "Something in the request cannot be right; `errors` names each bad field.",
     429: "The key asks too often; see `Retry-After`.",
     501: "Not part of this release.",
@@ -125,7 +126,7 @@ def document(app: FastAPI, settings: Settings) -> dict[str, Any]:
 
 def _describe(operation: dict[str, Any], scope: str | None) -> None:
     """Add what holds for every route with a scope, and for every route that checks input."""
-    codes = [401, 403, 429, 503] if scope else []
+    codes = [401, 403, 421, 422, 429, 503] if scope else []
     for code in codes:
         operation["responses"].setdefault(str(code), _problem_response(code))
     if scope:

@@ -31,6 +31,8 @@ _KINDS: tuple[tuple[type[errors.FreshetError], int, str, str], ...] = (
     (errors.NotBuilt, 501, "not-built", "Not part of this release"),
     (errors.Unauthenticated, 401, "unauthenticated", "A valid key is needed"),
     (errors.Forbidden, 403, "forbidden", "The key does not allow this"),
+    (errors.ForeignHost, 421, "foreign-host", "Without keys only this machine is answered"),
+    (errors.ForeignSite, 403, "foreign-site", "Without keys no other site is answered"),
     (errors.RateLimited, 429, "rate-limited", "Too many requests"),
     (errors.Backpressure, 503, "backpressure", "Nothing was accepted"),
     (errors.Overloaded, 503, "overloaded", "Too much is waiting"),

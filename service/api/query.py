@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from fastapi import Request
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from service.api.problems import invalid
@@ -30,8 +31,31 @@ def read_path_id(request: Request, name: str) -> str:
         raise _invalid(error, ("path", name)) from None
 
 
+def check_names(request: Request) -> None:
+    """See that the route declares every name of the query string.
+
+    Raises:
+        BadRequest: it does not; names each.
+    """
+    raw = request.scope["query_string"]
+    if not raw:
+        return
+    found = {name for name, _ in parse_qsl(raw.decode("latin-1"), keep_blank_values=True)}
+    unknown = sorted(found - _declared(request.scope["route"]))
+    if unknown:
+        places = tuple((("query", name), "is not a parameter of this route") for name in unknown)
+        raise BadRequest("The query names parameters that this route does not have.", places)
+
+
+def _declared(route: APIRoute) -> set[str]:
+    """The names a route takes: those that it reads itself, and those that the framework reads."""
+    own = (route.openapi_extra or {}).get("parameters", ())
+    names = {parameter["name"] for parameter in own if parameter["in"] == "query"}
+    return names | {parameter.alias for parameter in route.dependant.query_params}
+
+
 def read_query(request: Request, adapter: TypeAdapter[T], lists: Collection[str]) -> T:
-    """The query string as `adapter` has it; names it does not know are let pass.
+    """The query string as `adapter` has it; `check_names` has seen to the names.
 
     Args:
         lists: names that may stand more than once; of another name the last one counts.

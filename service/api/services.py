@@ -35,6 +35,8 @@ from service.storage.api_keys import ApiKeys
 from service.storage.archive import Archive
 from service.storage.catalogue import CatalogueStore
 from service.storage.checkpoints import CheckpointStore
+from service.storage.clock import DAY_MS
+from service.storage.durability import Durability
 from service.storage.event_log import EventLog
 from service.storage.history import HistoryStore
 from service.storage.ingest import Ingest
@@ -50,6 +52,8 @@ _DATABASE_S = 1.0
 _KEYS_REFRESH_S = 2.0
 _BEAT_S = 2.0
 _GAUGES_S = 5.0
+_DURABILITY_S = 2.0
+"""How soon it is asked again after a failure; an answer is good for longer."""
 
 log = get_logger("api")
 
@@ -72,6 +76,7 @@ class Services:
     rates: Rates
     weights: EventWeights
     ingest: Ingest
+    durability: Durability
     history: HistoryStore
     popularity: PopularityStore
     presence: Presence
@@ -137,6 +142,7 @@ async def open_services(
             rates=Rates(settings.limits.requests_per_s),
             weights=weights,
             ingest=Ingest(client, keys, settings.log, weights),
+            durability=Durability(client),
             history=history,
             popularity=popularity,
             presence=Presence(client, keys),
@@ -160,7 +166,7 @@ async def open_services(
             export=Export(
                 Archive(settings.data_dir / "archive"),
                 event_log,
-                past_ms=settings.log.retention_days * 86_400_000,
+                past_ms=settings.log.retention_days * DAY_MS,
                 future_ms=int(settings.limits.future_s * 1_000),
             ),
         )
@@ -214,9 +220,11 @@ async def _keep_up(services: Services, upkeep: Upkeep) -> None:
         if head is not None:
             lag = await to_thread.run_sync(services.event_log.events_after, head.position)
             metrics.log_lag_events.set(lag)
+        metrics.replay_bytes.set(await to_thread.run_sync(services.replay.size_bytes))
         metrics.show_learner(await services.presence.learner())
 
     await upkeep.every(_KEYS_REFRESH_S, "keys", "database", keys)
+    await upkeep.every(_DURABILITY_S, "durability", "log", services.durability.look)
     await upkeep.every(settings.catalogue_poll_s, "catalogue", "database", catalogue)
     await upkeep.every(settings.lists_refresh_s, "lists", "log", services.lists.refresh)
     try:

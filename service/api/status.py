@@ -33,6 +33,7 @@ class BufferStatus(Shape):
     samples: int | None
     capacity: int
     fill: float | None
+    bytes: int | None
 
 
 class HeadStatus(Shape):
@@ -127,7 +128,7 @@ async def _event_log(services: Services, learner: dict[str, Any] | None) -> dict
     return {
         "up": seen["entries"] is not None,
         **seen,
-        "durability": await services.ingest.durability(),
+        "durability": services.durability.word,
         "dedupe_ids": said.get("dedupe_ids"),
         "dedupe_since": format_time(said.get("dedupe_from_ms")),
     }
@@ -137,10 +138,11 @@ async def _buffer(services: Services) -> dict[str, Any]:
     capacity = services.settings.learning.replay_size
     try:
         samples = await to_thread.run_sync(len, services.replay)
+        size_bytes = await to_thread.run_sync(services.replay.size_bytes)
     except Unavailable:
-        return {"samples": None, "capacity": capacity, "fill": None}
+        return {"samples": None, "capacity": capacity, "fill": None, "bytes": None}
     fill = round(samples / capacity, 4) if capacity else 0.0
-    return {"samples": samples, "capacity": capacity, "fill": fill}
+    return {"samples": samples, "capacity": capacity, "fill": fill, "bytes": size_bytes}
 
 
 async def _replicas(services: Services) -> list[dict[str, Any]]:

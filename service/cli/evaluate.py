@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.cli.runtime import read_settings
+from service.domain.weights import EventWeights
 from service.errors import BadRequest
 from service.settings import Settings
 
@@ -116,20 +117,18 @@ def read_columns(path: Path, settings: Settings) -> Columns:
     from models.evaluation.stream import Columns
     from service.streams import BadStream, read_stream
 
+    weights = EventWeights(settings.event_types, settings.positive_from)
     columns = Columns([], [], [], [], [], [])
     for row in read_stream(path):
-        weight = settings.event_types.get(row.type)
-        if weight is None:
+        if row.type not in settings.event_types:
             known = ", ".join(settings.event_types)
             raise BadStream(f"{path}, line {row.line}: type {row.type!r} is not one of {known}")
-        least = settings.positive_from.get(row.type)
-        disliked = least is not None and row.value is not None and row.value < least
         columns.append(
             row.user_id,
             row.item_id,
             time_ms=row.time_ms,
             type=row.type,
-            weight=0.0 if disliked else weight,
+            weight=weights.weight(row.type, row.value),
             period=row.period,
         )
     return columns

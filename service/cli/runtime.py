@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
 from typing import Any, Final
 
 from pydantic import ValidationError
+from pydantic_core import to_jsonable_python as jsonable
+from pydantic_settings import SettingsError as UnreadableSetting
 
+from service import variables
 from service.errors import SettingsError
 from service.settings import Settings
 
@@ -46,21 +51,37 @@ def read_settings(**flags: Any) -> Settings:
     Raises:
         SettingsError: one sentence for each setting that cannot be.
     """
+    if misnamed := variables.misnamed():
+        raise SettingsError("\n".join(misnamed))
     named = {name: value for name, value in flags.items() if value is not None}
     try:
         return Settings(**named)
     except ValidationError as error:
         raise SettingsError("\n".join(_sentences(error))) from error
+    except UnreadableSetting as error:
+        raise SettingsError(_not_json(error)) from error
 
 
 def _sentences(error: ValidationError) -> list[str]:
     found = []
     for problem in error.errors(include_url=False, include_context=False):
         path = [str(part) for part in problem["loc"]]
-        name = "FRESHET_" + "__".join(path).upper()
         message = problem["msg"].removeprefix("Value error, ")
-        found.append(f"{name}: {message}")
+        if path == ["learning"] and (inner := re.match(r"(\w+): ", message)):
+            path, message = [*path, inner[1]], message[inner.end() :]
+        found.append(f"{variables.PREFIX}{'__'.join(path).upper()}: {message}")
     return found
+
+
+def _not_json(error: UnreadableSetting) -> str:
+    """The sentence for a mapping, or a whole section, whose text is no JSON."""
+    named = re.search(r'field "(\w+)"', str(error))
+    if named is None:
+        return str(error)
+    default = jsonable(Settings.model_fields[named[1]].get_default())
+    some = dict(list(default.items())[:2])
+    name = variables.PREFIX + named[1].upper()
+    return f"{name}: must be an object in JSON, such as {json.dumps(some)}"
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -39,6 +39,10 @@ class Position:
         return cls(int(found[1]), int(found[2]))
 
 
+MAX_TIME_MS = 1 << 42
+"""Times of events lie from 1970 to below it (the year 2109), so that ten bits of order fit beside
+them in a double."""
+
 START = Position(0, 0)
 """Before the first entry."""
 

@@ -98,6 +98,8 @@ class WindowRecord:
     """sha256 (hex) of the file that holds the replay draw."""
     status: WindowStatus
     events: int
+    reason: str | None = None
+    """Why the gate refused it."""
 
 
 class JobStatus(StrEnum):

@@ -17,12 +17,11 @@ from service.learner.repeats import Hashes, RepeatWindow
 from service.learner.unlearned import Unlearned
 from service.settings import LogSettings
 from service.storage.archive import Archive, rows_of
+from service.storage.clock import DAY_MS
 from service.storage.hashing import repeat_hash
 from service.storage.parquet import ArchivedEvent
 
 Flags = npt.NDArray[np.bool_]
-
-_DAY_MS = 24 * 3_600 * 1_000
 
 
 class Archiving:
@@ -38,7 +37,7 @@ class Archiving:
         """Fill the window of remembered ids from the archive's recent files."""
         repeats = self._nothing()
         end = self._archive.end()
-        since_ms = max(end.ms - self._settings.retention_days * _DAY_MS, 0)
+        since_ms = max(end.ms - self._settings.retention_days * DAY_MS, 0)
         for ms, hashes in self._archive.recent_hashes(since_ms, self._settings.dedupe_max_ids):
             repeats.remember(ms, hashes)
         self.repeats = repeats
@@ -72,4 +71,4 @@ class Archiving:
 
     def _nothing(self) -> RepeatWindow:
         settings = self._settings
-        return RepeatWindow(settings.dedupe_max_ids, settings.retention_days * _DAY_MS)
+        return RepeatWindow(settings.dedupe_max_ids, settings.retention_days * DAY_MS)

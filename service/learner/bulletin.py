@@ -38,7 +38,9 @@ class Bulletin:
             version=head.tip,
             position=str(head.position),
             lag_events=self._unlearned.count(head.position),
-            next_update_ms=(None if first is None else max(self._watch.due_ms(first), now_ms())),
+            next_update_ms=(
+                max(self._watch.due_ms(first), now_ms()) if first and first.events else None
+            ),
             dead_letters=self._stores.log.dead_letters(),
             dedupe_ids=len(repeats),
             dedupe_from_ms=repeats.reach_ms,

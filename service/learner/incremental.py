@@ -1,7 +1,8 @@
 """Incremental jobs: learn the log up to a position now, without waiting for the clock.
 
-What a job covers is a stretch of the log, and what became of it stands in the windows. So one that
-a dead learner left running goes on where it was.
+What a job covers is a stretch of the log, and what became of it stands in the windows, which are
+read from the registry whenever there is something to say. So one that a dead learner left running
+goes on where it was, and forgets nothing.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from typing import Any
 import structlog
 
 from service.domain.interactions import Position
-from service.domain.versions import Head, Job, JobMode, JobStatus
+from service.domain.versions import Head, Job, JobMode, JobStatus, WindowRecord, WindowStatus
 from service.errors import Conflict
 from service.learner.committing import Committed
 from service.learner.learning import Lesson
 from service.learner.metrics import summary
+from service.learner.names import facts
 from service.learner.unlearned import Unlearned
 from service.storage.jobs import Jobs
+from service.storage.lookups import Lookups
 
 log = structlog.get_logger()
 
@@ -26,11 +29,11 @@ log = structlog.get_logger()
 class Incremental:
     """The incremental job in work, if there is one."""
 
-    def __init__(self, jobs: Jobs, unlearned: Unlearned) -> None:
+    def __init__(self, jobs: Jobs, registry: Lookups, unlearned: Unlearned) -> None:
         self._jobs = jobs
+        self._registry = registry
         self._unlearned = unlearned
         self._job: Job | None = None
-        self._refused: list[dict[str, Any]] = []
         self._metrics: dict[str, Any] = {}
 
     @property
@@ -50,21 +53,17 @@ class Incremental:
             self._end(job, JobStatus.CANCELLED, head)
             return None
         if job.until <= head.position or self._unlearned.cut(head.position, 1, job.until) is None:
-            status = JobStatus.REJECTED if self._refused else JobStatus.SUCCEEDED
-            self._end(job, status, head)
+            self._end(job, JobStatus.SUCCEEDED, head)
             return None
         return job.until
 
-    def learned(self, events: int, lesson: Lesson, committed: Committed) -> None:
+    def learned(self, lesson: Lesson, committed: Committed) -> None:
         """Count a window, by whatever it was cut."""
+        self._metrics = summary(lesson.metrics, lesson.gate)
         if self._job is None:
             return
-        self._metrics = summary(lesson.metrics, lesson.gate)
-        if not committed.accepted:
-            window = lesson.metrics["window"]
-            self._refused.append({"window": window, "reason": lesson.gate["reason"]})
-        done = self._job.events + events
-        left = self._unlearned.count(committed.head.position)
+        done = sum(window.events for window in self._windows(self._job))
+        left = self._unlearned.count(committed.head.position, self._job.until)
         self._job = self._jobs.progress(self._job.job_id, done / max(done + left, 1), events=done)
 
     def fail(self, reason: str) -> None:
@@ -76,11 +75,11 @@ class Incremental:
 
     def _next(self) -> Job | None:
         """A job that is said to run (a learner before this one took it up), else a queued one."""
-        self._refused, self._metrics = [], {}
         running = self._jobs.running(JobMode.INCREMENTAL)
         if running:
             log.info("a job goes on", job_id=running[0].job_id)
             return running[0]
+        self._metrics = {}
         queued = self._jobs.next_queued(JobMode.INCREMENTAL)
         if queued is not None:
             with suppress(Conflict):  # cancelled at this very moment
@@ -88,18 +87,28 @@ class Incremental:
         return None
 
     def _end(self, job: Job, status: JobStatus, head: Head) -> None:
-        metrics = dict(self._metrics)
-        if self._refused:
-            metrics["refused"] = self._refused
-        error = None
-        if status is JobStatus.REJECTED:
-            error = " ".join(str(refused["reason"]) for refused in self._refused)
+        windows = self._windows(job)
+        refused = [window for window in windows if window.status is WindowStatus.REFUSED]
+        metrics, error = dict(self._metrics), None
+        if refused:
+            metrics["refused"] = [
+                {"window": facts(window), "reason": window.reason} for window in refused
+            ]
+        if refused and status is JobStatus.SUCCEEDED:
+            status = JobStatus.REJECTED
+            error = " ".join(str(window.reason) for window in refused)
+        events = sum(window.events for window in windows)
         self._jobs.end(
             job.job_id,
             status,
-            events=job.events,
+            events=events,
             metrics=metrics,
             error=error,
-            model_version=head.tip if job.events else head.active,
+            model_version=head.tip if events else head.active,
         )
         self._job = None
+
+    def _windows(self, job: Job) -> list[WindowRecord]:
+        """What was learned or refused since the job was taken up."""
+        since_ms = job.created_ms if job.started_ms is None else job.started_ms
+        return self._registry.windows_ended_since(since_ms)

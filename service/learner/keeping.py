@@ -11,9 +11,7 @@ from collections.abc import Sequence
 
 from service.domain.versions import VersionRecord, VersionStatus
 from service.settings import LearnerSettings
-
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
+from service.storage.clock import DAY_MS, HOUR_MS
 
 
 def worth_keeping(

@@ -87,7 +87,7 @@ class Learner:
         self._committing = Committing(stores, config, reached)
         rebuilding = Rebuilding(stores, signals, config, self._go_on)
         self._aftermath = Aftermath(stores, settings.learner, rebuilding, reached)
-        self._incremental = Incremental(stores.jobs, self._unlearned)
+        self._incremental = Incremental(stores.jobs, stores.registry, self._unlearned)
         self._retrain = Retrain(stores, settings, self._unlearned, device)
         self._catch_up = CatchUp(stores, self._opening, self._learning, config)
         self._bulletin = Bulletin(stores, self._unlearned, self._watch, self._archiving, status)
@@ -152,22 +152,25 @@ class Learner:
             self._states.to_learn_from(head.tip)
         except EncoderChanged as error:
             return self._wait_for_full(head, str(error))
-        if window is None:
-            run = self._retrain.look(head)
-            if run is not None:
-                return self._finish_full(head, run)
-            window = self._cut(head)
-        if window is None:
-            return False
-        self._learn(head, window)
-        return True
+        if window is not None:
+            self._learn(head, window)
+            return True
+        run = self._retrain.look(head)
+        return self._finish_full(head, run) if run is not None else self._learn_next(head)
 
-    def _cut(self, head: Head) -> WindowRecord | None:
+    def _learn_next(self, head: Head) -> bool:
         asked = self._incremental.look(head), self._retrain.wants()
         until = max((position for position in asked if position is not None), default=None)
         cut = self._watch.look(head.position, self._log_ms(), until)
         self._bulletin.waiting(head, self._incremental.job_id)
-        return None if cut is None else self._opening.open(head, cut)
+        if cut is None:
+            return False
+        if cut.events:
+            self._learn(head, self._opening.open(head, cut))
+        else:  # what could not be decoded alone: no window comes to take it along
+            passed = self._stores.registry.pass_by(head, cut.end)
+            self._bulletin.waiting(passed, self._incremental.job_id)
+        return True
 
     def _learn(self, head: Head, window: WindowRecord) -> None:
         self._status.turn(State.LEARNING)
@@ -186,7 +189,7 @@ class Learner:
             lesson = self._learning.lesson(head, window, material, best, self._go_on)
         done = self._commit(Work(head, window, Origin.INCREMENTAL), lesson)
         self._attempts.end()
-        self._incremental.learned(window.events, lesson, done)
+        self._incremental.learned(lesson, done)
         self._status.learned(lesson, done)
         self._bulletin.waiting(done.head, self._incremental.job_id)
 

@@ -23,6 +23,7 @@ class Cut:
 
     end: Position
     events: int
+    """0 when nothing is there but entries that could not be decoded."""
     oldest_ms: int
     """Arrival of its first entry, by the log's clock."""
 
@@ -47,31 +48,37 @@ class Unlearned:
     def cut(self, after: Position, max_events: int, until: Position | None = None) -> Cut | None:
         """The next window after `after`: whole entries up to `max_events` (at least one).
 
-        Entries without events (those that could not be decoded) go along with their neighbours.
+        Entries without events (those that could not be decoded) go along with their neighbours;
+        where they have none, they are a cut of no events.
 
         Args:
             until: no entry behind this one; None is no bound.
 
         Returns:
-            None when no event is there.
+            None when no entry is there.
         """
         found: Cut | None = None
         for position, events in self._sizes(after):
             if until is not None and position > until:
                 break
-            if found is None:
-                found = Cut(position, events, position.ms) if events else None
+            if found is None or not found.events:
+                found = Cut(position, events, position.ms)
             elif found.events + events <= max_events:
                 found = Cut(position, found.events + events, found.oldest_ms)
             else:
                 break
         return found
 
-    def count(self, after: Position) -> int:
-        """Events behind `after`."""
+    def count(self, after: Position, until: Position | None = None) -> int:
+        """Events behind `after`, up to and with `until`; None is the end of the log."""
+        if until is not None and until <= after:
+            return 0
         if self._archived <= after:
-            return self._log.events_after(after)
-        return self._archive.count(after, self._archived) + self._log.events_after(self._archived)
+            return self._log.events_after(after, until)
+        if until is not None and until <= self._archived:
+            return self._archive.count(after, until)
+        archived = self._archive.count(after, self._archived)
+        return archived + self._log.events_after(self._archived, until)
 
     def entries(self, after: Position) -> Iterator[LogEntry]:
         """The log's own entries behind `after`, page by page."""

@@ -20,14 +20,16 @@ class Watch:
     def look(self, after: Position, now_ms: int, until: Position | None = None) -> Cut | None:
         """The window to learn now; None when it is not time.
 
+        A cut of no events is due at once: there is nothing in it to wait for.
+
         Args:
             after: how far the log is learned.
             now_ms: the log's clock, in Unix milliseconds.
             until: a job covers the log up to here: cut at once, and not beyond.
         """
         first = self._unlearned.cut(after, 1, until)
-        if first is None:
-            return None
+        if first is None or not first.events:
+            return first
         most = self._settings.max_events
         asked = until is not None
         if asked or self.due_ms(first) <= now_ms or self._unlearned.count(after) >= most:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from service.errors import Unavailable
 from service.serving.catalogue import Dated
 from service.settings import ServingSettings
 from service.storage.clock import now_ms
-from service.storage.popularity import PopularityStore
-
-POPULAR_WINDOW_H = 7 * 24
+from service.storage.popularity import REACH_H, PopularityStore
 
 _PAGE = 5_000
 _OLDER_KEPT_S = 10.0
+_CATCH_UP_EVERY_S = 0.1
+"""However many answers come out short, the lists are counted anew for them at most so often."""
 
 Scored = tuple[str, float]
 """An item id and its score; lists of them fall in score."""
@@ -40,7 +42,9 @@ class ListsFeed:
         self._popularity = popularity
         self._settings = settings
         self._lists = FallbackLists()
+        self._listed: frozenset[str] = frozenset()
         self._counted_at: float | None = None
+        self._ended_at = float("-inf")
         self._told_at = float("-inf")
         self._catching_up = asyncio.Lock()
         self._older_from = 0.0
@@ -55,26 +59,38 @@ class ListsFeed:
         """Seconds since the lists were counted, None before the first time."""
         return None if self._counted_at is None else time.monotonic() - self._counted_at
 
-    def tell(self) -> None:
-        """Events have been accepted here: the lists are behind until they are counted again."""
-        self._told_at = time.monotonic()
+    def tell(self, item_ids: Iterable[str]) -> None:
+        """Events that name these items have been accepted here.
 
-    async def catch_up(self) -> bool:
-        """Count anew if this replica accepted events since the last count.
+        If one is in no list, the lists are behind until they are counted again.
+        """
+        if not self._listed.issuperset(item_ids):
+            self._told_at = time.monotonic()
 
-        For answers that the lists left short: an item that an event has just named is there.
+    async def catch_up(self, lists: FallbackLists) -> bool:
+        """Count anew if this replica accepted an event that names an item unknown to `lists`.
+
+        For answers that all of `lists` left short: an item that an event has just named is there.
+        Those who wait share one count, and who comes soon after one waits until the next is due:
+        a stream of events beside a stream of short answers makes ten counts a second and no more.
 
         Returns:
-            Whether the lists are newer now.
+            Whether the lists are newer than `lists` now.
         """
+        told_at = self._told_at
+        if self._knows(told_at):
+            return self._lists is not lists
         async with self._catching_up:
-            if self._counted_at is not None and self._told_at <= self._counted_at:
-                return False
-            try:
-                await self.refresh()
-            except Unavailable:
-                return False
-            return True
+            if not self._knows(told_at):
+                await asyncio.sleep(self._ended_at + _CATCH_UP_EVERY_S - time.monotonic())
+            if not self._knows(told_at):  # the regular count may have come by meanwhile
+                with suppress(Unavailable):
+                    await self.refresh()
+        return self._lists is not lists
+
+    def _knows(self, told_at: float) -> bool:
+        """Whether the last count began after this moment."""
+        return self._counted_at is not None and told_at <= self._counted_at
 
     async def reach_back(self, lists: FallbackLists) -> bool:
         """Read on behind the oldest items of `lists`.
@@ -108,11 +124,12 @@ class ListsFeed:
         trending = await self._popularity.trending(
             now_ms(), self._settings.trending_half_life_h, size
         )
-        popular = await self._popularity.popular(POPULAR_WINDOW_H, size)
+        popular = await self._popularity.popular(REACH_H, size)
         first_seen = await self._popularity.first_seen(size)
         newest = tuple(sorted(((ms, item) for item, ms in first_seen), reverse=True))
         older = self._lists.older
         if newest != self._lists.first_seen or started - self._older_from > _OLDER_KEPT_S:
             older, self._older_end = (), False
         self._lists = FallbackLists(tuple(trending), tuple(popular), newest, older)
-        self._counted_at = started
+        self._listed = frozenset(item for item, _ in first_seen)
+        self._counted_at, self._ended_at = started, time.monotonic()

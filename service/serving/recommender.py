@@ -117,9 +117,9 @@ class Recommender:
         """The answers; those that come out short, again with lists that know more events."""
         answers = await self._ranker.answer(tasks)
         short = _short(tasks, answers)
-        if short and await self._lists.catch_up():
+        if short and await self._lists.catch_up(tasks[short[0]].scene.lists):
             await self._again(tasks, answers, short)
-        while (short := [at for at in _short(tasks, answers) if _may_reach_back(tasks[at])]) and (
+        while (short := _short(tasks, answers)) and (
             await self._lists.reach_back(tasks[short[0]].scene.lists)
         ):
             await self._again(tasks, answers, short)
@@ -183,13 +183,15 @@ def _task(scene: Scene, query: Query, history: tuple[str, ...]) -> Task:
 
 
 def _short(tasks: Sequence[Task], answers: Sequence[Recommendation]) -> list[int]:
+    """The answers that lists of more events could fill.
+
+    Not those to a query for a category, in which no item is that only events name; nor trending and
+    popular alone, which are short where little has happened, and counted anew now and then.
+    """
     return [
         at
         for at, (task, answer) in enumerate(zip(tasks, answers, strict=True))
         if len(answer.items) < task.query.limit
+        and not task.query.categories
+        and task.only in (None, LATEST)
     ]
-
-
-def _may_reach_back(task: Task) -> bool:
-    """Whether older items could fill it: they are in no category, and only latest lists them."""
-    return not task.query.categories and task.only in (None, LATEST)

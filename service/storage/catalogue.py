@@ -94,6 +94,22 @@ class CatalogueStore:
             row.revision, row.updated_ms = revision, now_ms()
             return _item(row)
 
+    def bury(self, item_id: str) -> Item:
+        """Leave a tombstone for an item that the catalogue has never had, in one step.
+
+        Returns:
+            The tombstone; what another has written meanwhile stays and is returned in its place.
+        """
+        storable("item_id", item_id)
+        with writing(self._engine) as session:
+            _lock_head(session)
+            row = session.get(ItemRow, item_id)
+            if row is None:
+                row = ItemRow(item_id=item_id, document={}, deleted=True)
+                row.revision, row.updated_ms = _next_revision(session), now_ms()
+                session.add(row)
+            return _item(row)
+
     def revision(self) -> int:
         """The revision of the latest write; 0 before the first."""
         with reading(self._engine) as session:
@@ -124,8 +140,13 @@ class CatalogueStore:
         return page, page[-1].item_id if len(found) > limit else None
 
 
+def _lock_head(session: Session) -> CatalogueHead:
+    """Held against every other writer until the transaction ends."""
+    return session.get_one(CatalogueHead, 1, with_for_update=True)
+
+
 def _next_revision(session: Session) -> int:
-    head = session.get_one(CatalogueHead, 1, with_for_update=True)
+    head = _lock_head(session)
     head.revision += 1
     return head.revision
 

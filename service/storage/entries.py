@@ -12,12 +12,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from service.domain.interactions import Interaction
-from service.errors import CorruptEntry
+from service.domain.interactions import MAX_TIME_MS, Interaction
+from service.errors import BadRequest, CorruptEntry
 
 FORMAT = 1
-MAX_TIME_MS = 1 << 42
-"""Times stay below it (the year 2109), so that ten bits of order fit beside them in a double."""
 
 _Row = tuple[str, str, str, int, str, float | None, str | None]
 _encoder = msgspec.msgpack.Encoder()
@@ -25,13 +23,23 @@ _decoder = msgspec.msgpack.Decoder(list[_Row])
 
 
 def pack(interactions: Sequence[Interaction]) -> bytes:
-    """The payload of one entry."""
-    return _encoder.encode(
-        [
-            (e.user_id, e.item_id, e.type, e.time_ms, e.event_id, e.value, e.recommendation_id)
-            for e in interactions
-        ]
-    )
+    """The payload of one entry, which `unpack` gives back as it was.
+
+    Raises:
+        BadRequest: an interaction that `unpack` would refuse, and with it the whole entry.
+    """
+    for interaction in interactions:
+        if fault := _fault(interaction.time_ms, interaction.value):
+            raise BadRequest(f"an event cannot be logged: {fault}")
+    try:
+        return _encoder.encode(
+            [
+                (e.user_id, e.item_id, e.type, e.time_ms, e.event_id, e.value, e.recommendation_id)
+                for e in interactions
+            ]
+        )
+    except UnicodeEncodeError:
+        raise BadRequest("an event cannot be logged: its text is not Unicode") from None
 
 
 def unpack(fields: Mapping[bytes, bytes]) -> tuple[Interaction, ...]:
@@ -57,8 +65,15 @@ def unpack(fields: Mapping[bytes, bytes]) -> tuple[Interaction, ...]:
 
 
 def _interaction(row: _Row) -> Interaction:
-    if not 0 <= row[3] < MAX_TIME_MS:
-        raise CorruptEntry(f"time {row[3]} is out of range")
-    if row[5] is not None and not math.isfinite(row[5]):
-        raise CorruptEntry(f"value {row[5]} is not finite")
+    if fault := _fault(row[3], row[5]):
+        raise CorruptEntry(fault)
     return Interaction(*row)
+
+
+def _fault(time_ms: int, value: float | None) -> str | None:
+    """What no entry may hold."""
+    if not 0 <= time_ms < MAX_TIME_MS:
+        return f"time {time_ms} is out of range"
+    if value is not None and not math.isfinite(value):
+        return f"value {value} is not finite"
+    return None

@@ -109,14 +109,19 @@ class EventLog:
         with answering("log total"):
             return int(cast(bytes | None, self._client.get(self._keys.log_total)) or 0)
 
-    def events_after(self, position: Position) -> int:
-        """Events in the entries after `position`, by subtraction of running totals."""
-        for _, fields in self._scan(position):
-            try:
-                before = int(fields[b"t"]) - int(fields[b"n"])
-            except (KeyError, ValueError):
-                continue
-            return max(self.total() - before, 0)
+    def events_after(self, position: Position, until: Position | None = None) -> int:
+        """Events in the entries after `position`, by subtraction of running totals.
+
+        Args:
+            until: and up to and with this one; None is the end of the log.
+        """
+        for entry_id, fields in self._scan(position, 1):
+            if until is not None and _position(entry_id) > until:
+                break
+            counted = _counted(fields)
+            if counted is not None:
+                total, own = counted
+                return max(self._total_at(until) - (total - own), 0)
         return 0
 
     def trim(self, before: Position) -> int:
@@ -152,8 +157,19 @@ class EventLog:
                 if "equal or smaller" not in str(error):
                     raise
 
-    def _scan(self, after: Position) -> Iterator[_Raw]:
-        while page := self._page(after, _PAGE):
+    def _total_at(self, until: Position | None) -> int:
+        """Events ever appended, up to and with `until`; what follows it tells."""
+        if until is None:
+            return self.total()
+        for _, fields in self._scan(until, 1):
+            counted = _counted(fields)
+            if counted is not None:
+                total, own = counted
+                return total - own
+        return self.total()
+
+    def _scan(self, after: Position, page_size: int = _PAGE) -> Iterator[_Raw]:
+        while page := self._page(after, page_size):
             yield from page
             after = _position(page[-1][0])
 
@@ -161,6 +177,14 @@ class EventLog:
         with answering("log"):
             page = self._client.xrange(self._keys.log, min=f"({after}", max="+", count=count)
         return cast(list[_Raw], page)
+
+
+def _counted(fields: Mapping[bytes, bytes]) -> tuple[int, int] | None:
+    """The running total of an entry, and its own events; None when it does not tell."""
+    try:
+        return int(fields[b"t"]), int(fields[b"n"])
+    except (KeyError, ValueError):
+        return None
 
 
 def _position(entry_id: bytes | str) -> Position:

@@ -62,13 +62,11 @@ for _, user in ipairs(plan[1]) do
     add(history, 'NX', additions)
     redis.call('PEXPIRE', history, ARGV[6])
     local over = redis.call('ZCARD', history) - size
-    local left = nil
     if over > 0 then
       redis.call('ZREMRANGEBYRANK', history, 0, over - 1)
-      left = scores_of(history, members)
     end
-    for _, at in ipairs(new) do
-      if weights[at] > 0 and (left == nil or left[at]) then
+    for _, at in ipairs(new) do  -- also what the history has no room for: it happened
+      if weights[at] > 0 then
         local count = counts[buckets[at]] or {}
         counts[buckets[at]] = count
         count[items[at]] = (count[items[at]] or 0) + weights[at]

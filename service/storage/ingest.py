@@ -1,12 +1,13 @@
 """Taking events in: the packed log entry and the users' histories, in one atomic step.
 
 One call of one server-side script per request. Sent twice, a batch leaves two log entries (whose
-repeats every reader drops) and one member each in the histories; popularity counts it once.
+repeats every reader drops) and one member each in the histories. Popularity counts each event once,
+too, for as long as its user's history holds it; one that the history had no room for counts each
+time it is sent.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from hashlib import sha1
 from importlib.resources import files
@@ -28,11 +29,10 @@ from service.domain.weights import EventWeights
 from service.errors import Backpressure, OutcomeUnknown
 from service.settings import LogSettings
 from service.storage import entries
-from service.storage.clock import now_ms
+from service.storage.clock import DAY_MS, now_ms
 from service.storage.keys import Keys
 from service.storage.plan import make_plan
 
-_CHECK_EVERY_S = 30.0
 _REFUSED = (OutOfMemoryError, ReadOnlyError, BusyLoadingError, MasterDownError, ClusterDownError)
 _REFUSED_TEXT = ("OOM", "READONLY", "MISCONF", "NOREPLICAS")
 
@@ -63,8 +63,6 @@ class Ingest:
         self._clock = clock
         self._script = (files("service.storage") / "ingest.lua").read_text()
         self._digest = sha1(self._script.encode(), usedforsecurity=False).hexdigest()
-        self._durability = "memory"
-        self._checked_s = float("-inf")
 
     async def append(self, interactions: Sequence[Interaction]) -> Position:
         """Append a batch: all of it or nothing.
@@ -86,31 +84,6 @@ class Ingest:
             raise Backpressure("the event log is full: learning is behind")
         return Position.parse(entry_id.decode())
 
-    async def durability(self) -> str:
-        """`always`, `everysec` or `memory`: what an answered append survives.
-
-        Asked of the server at most every 30 s. A server that may evict keys, does not append to a
-        file, or does not say, is taken for `memory`, for no more can be promised.
-        """
-        if time.monotonic() - self._checked_s >= _CHECK_EVERY_S:
-            self._checked_s = time.monotonic()
-            self._durability = await self._ask_durability()
-        return self._durability
-
-    async def _ask_durability(self) -> str:
-        try:
-            found = cast(
-                dict[str, str],
-                await self._client.config_get("appendonly", "appendfsync", "maxmemory*"),
-            )
-        except (redis.RedisError, OSError, TimeoutError):
-            return "memory"
-        text = {_text(name): _text(value) for name, value in found.items()}
-        evicts = text.get("maxmemory") != "0" and text.get("maxmemory-policy") != "noeviction"
-        if text.get("appendonly") != "yes" or evicts:
-            return "memory"
-        return {"always": "always", "everysec": "everysec"}.get(text["appendfsync"], "memory")
-
     async def _run(self, keys: list[str], args: list[str | bytes | int]) -> bytes | None:
         try:
             answer = await self._client.evalsha(self._digest, len(keys), *keys, *args)
@@ -129,7 +102,7 @@ class Ingest:
             entries.pack(interactions),
             len(interactions),
             self._settings.history_size,
-            self._settings.history_days * 86_400_000,
+            self._settings.history_days * DAY_MS,
             plan,
         ]
 
@@ -144,7 +117,3 @@ def _outcome(error: Exception) -> Backpressure | OutcomeUnknown:
             return Backpressure("the event log cannot be reached")
         cause = cause.__cause__ or cause.__context__
     return OutcomeUnknown("the event log did not answer in time: send the same events again")
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value

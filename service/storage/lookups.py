@@ -81,6 +81,18 @@ class Lookups:
         with reading(self._engine) as session:
             return [window_record(row) for row in session.scalars(query)]
 
+    def windows_ended_since(self, ms: int) -> list[WindowRecord]:
+        """Windows that were learned or refused and opened at `ms` (Unix milliseconds) or later, in
+        the order of the log."""
+        ended = (WindowStatus.LEARNED.value, WindowStatus.REFUSED.value)
+        query = (
+            select(Window)
+            .where(Window.status.in_(ended), Window.created_ms >= ms)
+            .order_by(Window.end_ms, Window.end_seq, Window.window_id)
+        )
+        with reading(self._engine) as session:
+            return [window_record(row) for row in session.scalars(query)]
+
     def passed_by(self, until: Position) -> list[tuple[Position, Position]]:
         """Stretches (after, up to) of the log up to `until` that have no effect on the tip.
 

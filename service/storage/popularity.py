@@ -13,7 +13,7 @@ from typing import cast
 
 import redis
 
-from service.storage.clock import now_ms
+from service.storage.clock import HOUR_MS, now_ms
 from service.storage.connections import answering
 from service.storage.hourly import HourlyCounts
 from service.storage.keys import Keys
@@ -22,15 +22,13 @@ REACH_H = 7 * 24
 """How far back an event may lie and still count in its own hour."""
 BUCKET_LIFE_S = (REACH_H + 24) * 3600
 
-_HOUR_MS = 3_600_000
-
 
 def bucket_hour(time_ms: int, now_ms: int) -> int:
     """The hour an event counts in: its own, or the present one when it lies out of reach.
 
     An import of old events is thus popular now, which is better than an empty list.
     """
-    present, own = now_ms // _HOUR_MS, time_ms // _HOUR_MS
+    present, own = now_ms // HOUR_MS, time_ms // HOUR_MS
     return own if present - REACH_H < own <= present else present
 
 
@@ -97,7 +95,7 @@ class PopularityStore:
         return await asyncio.to_thread(
             self._counts.foremost,
             self._clock(),
-            now_ms // _HOUR_MS,
+            now_ms // HOUR_MS,
             window_h,
             half_life_h,
             size,

@@ -231,6 +231,18 @@ class Registry(Lookups):
             session.flush()
             return head_record(row)
 
+    def pass_by(self, head: Head, until: Position) -> Head:
+        """Move the head's position over entries that hold nothing to learn.
+
+        Raises:
+            StaleHead: the head has moved.
+        """
+        with writing(self._engine) as session:
+            row = fence(session, head)
+            row.position_ms, row.position_seq = until.ms, until.seq
+            session.flush()
+            return head_record(row)
+
     def prune(self, versions: Collection[int]) -> None:
         """Say that the checkpoints of `versions` go: none of them can be activated any more.
 

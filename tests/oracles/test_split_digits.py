@@ -114,7 +114,8 @@ def accuracy(name: str | None, kind: str) -> float:
             pull = merged([method.pulls(start)["dense"]])
         optimizer = DenseOptimizer(dense, AdamState.empty(layout.size), RATE, pull)
         for _ in range(EPOCHS):
-            for chosen in torch.randperm(len(labels), generator=random).split(SIZE):
+            order = torch.randperm(len(labels), generator=random)
+            for chosen in torch.split(order, SIZE):
                 leaf = dense.clone().requires_grad_()
                 scores = scenario.seen(logits(layout, leaf, images[chosen]), task)
                 loss = F.cross_entropy(scores, scenario.label(labels[chosen]))

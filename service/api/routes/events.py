@@ -11,13 +11,12 @@ from service.api.limits import check_batch
 from service.api.openapi import body_of, says
 from service.api.schemas.events import EVENTS_IN, EventRules, EventsAccepted, EventsIn
 from service.api.services import services_of
+from service.domain.interactions import MAX_TIME_MS
 from service.errors import Backpressure, OutcomeUnknown
 from service.settings import Settings
-from service.storage.clock import now_ms
+from service.storage.clock import DAY_MS, now_ms
 
 router = APIRouter(tags=["events"])
-
-_DAY_MS = 86_400_000
 
 
 @router.post(
@@ -48,11 +47,14 @@ async def post_events(request: Request) -> Response:
         reason = "backpressure" if isinstance(error, Backpressure) else "outcome-unknown"
         services.metrics.events_refused.labels(reason).inc()
         raise
-    services.lists.tell()
+    services.lists.tell(event.item_id for event in batch.events)
     services.metrics.events_accepted.inc(len(batch.events))
-    durability = await services.ingest.durability()
-    accepted = len(batch.events)
-    return answer({"accepted": accepted, "durability": durability, "position": str(position)}, 202)
+    said = {
+        "accepted": len(batch.events),
+        "durability": services.durability.word,
+        "position": str(position),
+    }
+    return answer(said, 202)
 
 
 def event_rules(settings: Settings, now: int) -> EventRules:
@@ -60,6 +62,6 @@ def event_rules(settings: Settings, now: int) -> EventRules:
     return EventRules(
         types=settings.event_types,
         now_ms=now,
-        earliest_ms=now - settings.log.retention_days * _DAY_MS,
-        latest_ms=now + int(settings.limits.future_s * 1000),
+        earliest_ms=max(now - settings.log.retention_days * DAY_MS, 0),
+        latest_ms=min(now + int(settings.limits.future_s * 1000), MAX_TIME_MS - 1),
     )

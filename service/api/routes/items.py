@@ -153,12 +153,7 @@ async def _bury_named(services: Services, item_id: str) -> Item:
     known = item_id in services.watcher.served.model.items
     if entry is not None or not (known or await services.popularity.known(item_id)):
         raise NotFound("there is no such item")
-    return await to_thread.run_sync(_put_and_delete, services, item_id)
-
-
-def _put_and_delete(services: Services, item_id: str) -> Item:
-    services.catalogue.put(Item(item_id))
-    return services.catalogue.delete(item_id)
+    return await to_thread.run_sync(services.catalogue.bury, item_id)
 
 
 def _check_distinct(item_ids: list[str]) -> None:

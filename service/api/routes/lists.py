@@ -17,7 +17,7 @@ from service.api.schemas.recommendations import RecommendationOut, recommendatio
 from service.api.services import Services, services_of
 from service.domain.recommendations import LATEST, POPULAR, TRENDING
 from service.errors import BadRequest
-from service.serving.lists import POPULAR_WINDOW_H
+from service.storage.popularity import REACH_H
 
 router = APIRouter(tags=["items"])
 
@@ -43,7 +43,7 @@ async def get_popular(
     """Items with the most positive events of a window, by weight."""
     services, hours = services_of(request), _hours(window)
     scored = None
-    if hours != POPULAR_WINDOW_H:
+    if hours != REACH_H:
         size = services.settings.serving.lists_size
         scored = await services.popularity.popular(hours, size)
     found = await services.recommender.listed(POPULAR, limit, frozenset(category), scored)
@@ -86,7 +86,7 @@ async def _listed(services: Services, source: str, limit: int, categories: list[
 def _hours(window: str) -> int:
     found = _WINDOW.fullmatch(window)
     hours = 0 if found is None else int(found[1]) * (24 if found[2] == "d" else 1)
-    if not 1 <= hours <= POPULAR_WINDOW_H:
+    if not 1 <= hours <= REACH_H:
         message = "must be 1h to 168h, or 1d to 7d"
         raise BadRequest(f"window {message}", ((("query", "window"), message),))
     return hours

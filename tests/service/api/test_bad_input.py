@@ -98,6 +98,38 @@ def test_a_body_that_says_it_is_not_json_is_refused(api: httpx.Client, content_t
     check_problem(answer, 415)
 
 
+def test_a_body_that_does_not_say_what_it_is_is_refused(api: httpx.Client) -> None:
+    for method, path in (
+        ("POST", "/v1/events"),
+        ("PUT", "/v1/items/x"),
+        ("POST", "/v1/admin/retrain"),
+        ("POST", "/v1/admin/models/1/activate"),
+    ):
+        check_problem(api.request(method, path, content=b"{}"), 415)
+    check_problem(api.post("/v1/events"), 422)
+    assert api.post("/v1/admin/models/1/activate").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/users/u/recommendations",
+        "/v1/users/u/events",
+        "/v1/items/x/similar",
+        "/v1/items/popular",
+        "/v1/items",
+        "/v1/admin/models",
+        "/v1/admin/status",
+    ],
+)
+def test_a_parameter_that_the_route_does_not_have_is_named(api: httpx.Client, path: str) -> None:
+    body = check_problem(api.get(f"{path}?limti=5&limit=5&%ff=&limti=6"), 422)
+    named = [error["loc"] for error in body["errors"]]
+    assert ["query", "limti"] in named
+    assert (["query", "limit"] in named) == (path == "/v1/admin/status")
+    check_problem(api.post("/v1/events?dry=1", json={"events": []}), 422)
+
+
 @pytest.mark.parametrize("path", ["/v1/no-such-route", "/nowhere", "/v1/items/", "/v1//events"])
 def test_an_unknown_path_is_a_problem(api: httpx.Client, path: str) -> None:
     check_problem(api.get(path), 404)
@@ -173,7 +205,7 @@ def test_what_is_not_built_says_so(api: httpx.Client, method: str, path: str) ->
 
 def test_a_caller_that_goes_away_mid_body_breaks_nothing(shared_api: httpx.Client) -> None:
     address = (shared_api.base_url.host, shared_api.base_url.port)
-    head = b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     for part in (b"", b'{"events"'):
         with socket.create_connection(address) as caller:
             caller.sendall(head + b"Content-Length: 500\r\n\r\n" + part)

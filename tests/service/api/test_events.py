@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+
+from service.api.routes.events import event_rules
+from service.domain.interactions import MAX_TIME_MS
+from service.settings import LimitSettings, LogSettings, Settings
+from service.storage import entries
+from service.storage.clock import now_ms
+from tests.conftest import ValkeyServer
+from tests.service.api.replicas import replica
+from tests.service.storage.events import click
 
 GOOD = {"user_id": "u", "item_id": "i"}
 
@@ -166,3 +177,23 @@ def test_a_batch_holds_one_to_a_thousand(api: httpx.Client) -> None:
     answer = post(api, *[GOOD] * 1_001)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["loc"] == ["body", "events"]
+
+
+def test_the_first_answer_says_already_how_durable_it_is(
+    make_settings: Callable[..., Settings], own_valkey: ValkeyServer
+) -> None:
+    with replica(make_settings(redis_url=own_valkey.url)) as api, ThreadPoolExecutor(4) as pool:
+        bodies = [{"events": [{"user_id": "u", "item_id": f"i{n}"}]} for n in range(4)]
+        answers = list(pool.map(lambda body: api.post("/v1/events", json=body).json(), bodies))
+    assert [answer["durability"] for answer in answers] == ["always"] * 4
+
+
+def test_no_setting_lets_in_what_the_log_cannot_hold() -> None:
+    widest = Settings(
+        _env_file=None,
+        log=LogSettings(retention_days=3_650),
+        limits=LimitSettings(future_s=86_400),
+    )
+    for now in (0, now_ms(), MAX_TIME_MS - 1):
+        rules = event_rules(widest, now)
+        entries.pack([click(time_ms=rules.earliest_ms), click(time_ms=rules.latest_ms)])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
+from anyio import to_thread
+
+from service.storage.popularity import PopularityStore
 
 ITEM: dict[str, Any] = {
     "title": "A thing",
@@ -126,3 +130,20 @@ def test_attributes_are_plain(shared_api: httpx.Client, value: str) -> None:
     headers = {"content-type": "application/json"}
     answer = shared_api.put("/v1/items/i", content=body, headers=headers)
     assert answer.status_code == 422
+
+
+def test_a_put_beside_the_deletion_of_a_named_item_stays(
+    api: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deletion found no entry in the catalogue; before it writes its tombstone, one is put."""
+    api.post("/v1/events", json={"events": [{"user_id": "u", "item_id": "named"}]})
+    known = PopularityStore.known
+
+    async def put_meanwhile(self: PopularityStore, item_id: str) -> bool:
+        put = partial(api.put, "/v1/items/named", json={"title": "mine"})
+        assert (await to_thread.run_sync(put)).status_code == 201
+        return await known(self, item_id)
+
+    monkeypatch.setattr(PopularityStore, "known", put_meanwhile)
+    assert api.delete("/v1/items/named").status_code == 204
+    assert api.get("/v1/items/named").json()["title"] == "mine"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from service import variables
+from service.cli import reference
 from service.cli.runtime import environment_of, read_settings
 from service.errors import SettingsError
 
@@ -29,7 +31,29 @@ def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         ("FRESHET_WINDOW__MAX_EVENTS", "0", "FRESHET_WINDOW__MAX_EVENTS"),
         ("FRESHET_EVENT_TYPES", '{"view": 1.0}', "'click' is the default type"),
         ("FRESHET_LEARNING__METHODS", '["ewk"]', "allowed are"),
-        ("FRESHET_LEARNING__DECAY", "2", "decay: must lie in"),
+        ("FRESHET_LEARNING__DECAY", "2", "^FRESHET_LEARNING__DECAY: must lie in"),
+        (
+            "FRESHET_LEARNING__METHODS",
+            "online-ewc",
+            r'METHODS: must be a list in JSON, such as \["',
+        ),
+        ("FRESHET_LEARNING__METHODS", "[nope", "METHODS: must be a list in JSON"),
+        ("FRESHET_LEARNING__METHODS", "[1]", "METHODS: must be a list in JSON"),
+        ("FRESHET_LEARNING", '{"seeds": 1}', "FRESHET_LEARNING__SEEDS: there is no such setting"),
+        (
+            "FRESHET_EVENT_TYPES",
+            "nope",
+            r'TYPES: must be an object in JSON, such as \{"click": 1.0',
+        ),
+        ("FRESHET_WINDOW", "nope", r'WINDOW: must be an object in JSON, such as \{"max_events"'),
+        ("FRESHET_LOG__RETENTION_DAYS", "30000", "RETENTION_DAYS: .*3650"),
+        ("FRESHET_LOG__HISTORY_DAYS", "30000", "HISTORY_DAYS: .*3650"),
+        ("FRESHET_LIMITS__FUTURE_S", "1e9", "FUTURE_S: .*86400"),
+        ("FRESHET_PROT", "9000", "^FRESHET_PROT: there is no such setting; .* FRESHET_PORT$"),
+        ("FRESHET_WINDW__MAX_EVENTS", "5", "the nearest is FRESHET_WINDOW__MAX_EVENTS"),
+        ("FRESHET_DATABASE", "x", "the nearest is FRESHET_DATABASE_URL"),
+        ("FRESHET_LEARNING__EWC_LAMBDAS", "2", "the nearest is FRESHET_LEARNING__EWC_LAMBDA"),
+        ("FRESHET_QQ", "2", "^FRESHET_QQ: there is no such setting$"),
     ],
 )
 def test_a_wrong_setting_is_a_sentence(
@@ -38,6 +62,35 @@ def test_a_wrong_setting_is_a_sentence(
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=says):
         read_settings()
+
+
+def test_a_misspelt_line_of_the_env_file_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_text("FRESHET_PORT=7001\nFRESHET_DB_PASSWORD=x\nOTHER=1\n")
+    assert read_settings().port == 7001
+    Path(".env").write_text("FRESHET_PROT=7001\n")
+    with pytest.raises(SettingsError, match="FRESHET_PORT"):
+        read_settings()
+
+
+def test_names_of_settings_sections_and_event_types_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert variables.unknown(setting.variable for setting in reference.settings()) == []
+    assert variables.unknown(["FRESHET_LOG", "FRESHET_EVENT_TYPES__CLICK", "PATH"]) == []
+    monkeypatch.setenv("freshet_event_types__click", "2")
+    assert read_settings().event_types["click"] == 2.0
+
+
+def test_names_that_are_no_settings_are_read_by_somebody_else() -> None:
+    ours = [ROOT / "docker-compose.yml", ROOT / "pyproject.toml", *ROOT.glob("tests/**/*.py")]
+    text = "\n".join(path.read_text() for path in ours if path != Path(__file__))
+    for name in ("FRESHET_DB_PASSWORD", "FRESHET_ACCEPTANCE", "FRESHET_TEST_DATA", "FRESHET_URL"):
+        assert name in text
+        assert name in variables.NOT_SETTINGS
+    assert not variables.NOT_SETTINGS & variables.known()
 
 
 def test_children_read_what_the_flags_said(tmp_path: Path) -> None:

@@ -37,6 +37,13 @@ def ended(world: World, job: Job) -> Callable[[], bool]:
     return lambda: world.stores.jobs.get(job.job_id).ended_ms is not None
 
 
+def poisoned(*args: Any, **named: Any) -> Candidate:
+    """A lesson that no gate lets pass."""
+    candidate = learn_window(*args, **named)
+    candidate.state.net.snapshot()["items"].fill_(torch.nan)
+    return candidate
+
+
 def test_a_job_covers_every_event_before_it(world: World) -> None:
     post(world.settings, clicks(230))
     job = ask(world)
@@ -67,11 +74,6 @@ def test_a_job_over_a_corrupt_entry_alone_ends(world: World) -> None:
 
 
 def test_a_job_whose_window_is_refused_is_rejected_and_says_which(world: World) -> None:
-    def poisoned(*args: Any, **named: Any) -> Candidate:
-        candidate = learn_window(*args, **named)
-        candidate.state.net.snapshot()["items"].fill_(torch.nan)
-        return candidate
-
     post(world.settings, clicks(100))
     job = ask(world)
     settle(world.learner(learn=poisoned))
@@ -291,3 +293,38 @@ def test_a_full_retrain_that_cannot_catch_up_fails_alone(
 
 def refusing(*args: Any) -> Verdict:
     return Verdict(False, REFUSED, "a test refuses", {}, {}, None)
+
+
+def test_a_job_left_by_a_dead_learner_remembers_its_refusals(world: World) -> None:
+    post(world.settings, clicks(300))
+    job = ask(world)
+    world.learner(learn=poisoned).turn()
+    before = world.stores.jobs.get(job.job_id)
+    assert (before.status, before.events) == (JobStatus.RUNNING, 100)
+    settle(world.learner())
+    done = world.stores.jobs.get(job.job_id)
+    assert (done.status, done.events) == (JobStatus.REJECTED, 300)
+    (refused,) = done.metrics["refused"]
+    assert refused["window"]["window_id"] == world.stores.registry.windows()[0].window_id
+    assert "finite" in str(done.error)
+
+
+def test_a_window_that_a_dead_learner_left_in_work_counts(world: World) -> None:
+    def killed(*args: Any, **named: Any) -> Candidate:
+        raise Abandoned
+
+    post(world.settings, clicks(200))
+    job = ask(world)
+    with pytest.raises(Abandoned):
+        world.learner(learn=killed).turn()
+    settle(world.learner())
+    done = world.stores.jobs.get(job.job_id)
+    assert (done.status, done.events) == (JobStatus.SUCCEEDED, 200)
+
+
+def test_progress_is_measured_by_what_the_job_covers(world: World) -> None:
+    post(world.settings, clicks(200))
+    job = ask(world)
+    post(world.settings, clicks(600, seed=1))
+    world.learner().turn()
+    assert world.stores.jobs.get(job.job_id).progress == 0.5

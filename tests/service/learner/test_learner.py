@@ -107,3 +107,21 @@ def test_old_checkpoints_go_and_those_for_a_rollback_stay(world: World) -> None:
     post(world.settings, clicks(100, seed=1))
     settle(world.learner())
     assert registry.version(registry.head().tip).parent == 5
+
+
+def test_an_entry_that_cannot_be_decoded_does_not_stay_behind(world: World) -> None:
+    post(world.settings, clicks(100))
+    learner = world.learner()
+    settle(learner)
+    client, keys = world.stores.client, world.stores.keys
+    client.xadd(keys.log, {"v": 9, "p": b"", "n": 2, "t": client.incrby(keys.log_total, 2)})
+    settle(learner)
+    head = world.stores.registry.head()
+    assert head.position == world.stores.log.last()
+    assert (head.tip, world.stores.log.events_after(head.position)) == (2, 0)
+    assert world.status.fields["lag_events"] == 0
+    post(world.settings, clicks(100, seed=1))
+    settle(learner)
+    settle(world.learner())  # one that starts later finds nothing odd
+    assert world.stores.registry.head().tip == 3
+    assert world.stores.archive.count(START) == 200

@@ -122,3 +122,15 @@ def test_a_follower_of_changes_misses_none(catalogue: CatalogueStore) -> None:
     reader.join()
     assert len(seen) == 60
     assert sorted(seen.values()) == list(range(1, 61))
+
+
+def test_burying_is_for_what_the_catalogue_never_had(catalogue: CatalogueStore) -> None:
+    buried = catalogue.bury("named")
+    assert (buried.deleted, buried.revision) == (True, 1)
+    assert catalogue.changes_since(0) == [buried]
+    assert catalogue.bury("named") == buried
+    put, made = catalogue.put(Item("named", title="back"))
+    assert made
+    assert catalogue.bury("named") == put, "a put that came before stays"
+    assert catalogue.get("named") == put
+    assert catalogue.revision() == 2

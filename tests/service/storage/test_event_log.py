@@ -88,6 +88,12 @@ def test_trimming_keeps_the_position_and_what_follows(
     assert log.last() == at[4], "the end is known even when nothing is left"
 
 
+def raw(event: Interaction) -> bytes:
+    """The payload that another release might write; `pack` would not."""
+    fields = (event.user_id, event.item_id, event.type, event.time_ms, event.event_id, event.value)
+    return msgspec.msgpack.encode([(*fields, event.recommendation_id)])
+
+
 GARBAGE: list[dict[str, str | bytes | int]] = [
     {"hello": "world"},
     {"v": 1},
@@ -95,8 +101,8 @@ GARBAGE: list[dict[str, str | bytes | int]] = [
     {"v": 1, "p": b"\xc1\xff", "n": 1, "t": 1},
     {"v": 1, "p": entries.pack([click()]), "n": 2, "t": 1},
     {"v": 1, "p": entries.pack([click()]), "n": "many", "t": 1},
-    {"v": 1, "p": entries.pack([click(value=float("nan"))]), "n": 1, "t": 1},
-    {"v": 1, "p": entries.pack([click(time_ms=-1)]), "n": 1, "t": 1},
+    {"v": 1, "p": raw(click(value=float("nan"))), "n": 1, "t": 1},
+    {"v": 1, "p": raw(click(time_ms=-1)), "n": 1, "t": 1},
     {"v": 1, "p": msgspec.msgpack.encode([[1, 2, 3]]), "n": 1, "t": 1},
     {"v": 1, "p": msgspec.msgpack.encode({"a": 1}), "n": 1, "t": 1},
 ]
@@ -158,3 +164,23 @@ def test_a_server_that_is_gone_is_unavailable(keys: Keys) -> None:
                 ask()
         with pytest.raises(Unavailable):
             log.read(START, 1)
+
+
+def test_events_up_to_a_position_are_counted_without_reading_them(
+    log: EventLog, redis_client: redis.Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = [add(redis_client, keys, *[click()] * size) for size in (3, 1, 4, 2)]
+    garbage = append(redis_client, keys, {"garbage": "1"})
+    last = add(redis_client, keys, click())
+    pages: list[int] = []
+    page = EventLog._page
+
+    def spied(self: EventLog, after: Position, count: int) -> Any:
+        pages.append(count)
+        return page(self, after, count)
+
+    monkeypatch.setattr(EventLog, "_page", spied)
+    assert [log.events_after(START, p) for p in (*at, garbage, last)] == [3, 4, 8, 10, 10, 11]
+    assert [log.events_after(p, at[2]) for p in (START, *at)] == [8, 5, 4, 0, 0]
+    assert log.events_after(START) == 11
+    assert set(pages) == {1}

@@ -82,7 +82,7 @@ async def test_only_positive_events_are_popular_but_all_make_an_item_known(
     assert not await popularity.known("never")
 
 
-async def test_the_history_is_capped_and_what_falls_out_is_not_counted(
+async def test_the_history_is_capped_and_what_falls_out_is_counted_all_the_same(
     redis_async: redis.asyncio.Redis,
     keys: Keys,
     histories: HistoryStore,
@@ -90,9 +90,20 @@ async def test_the_history_is_capped_and_what_falls_out_is_not_counted(
 ) -> None:
     ingest = make_ingest(redis_async, keys, history_size=3)
     await ingest.append([click(item=f"i{n}", event_id=f"e{n}", time_ms=n) for n in range(1, 6)])
-    await ingest.append([click(item="i1", event_id="e1", time_ms=1)])
     assert [event.item_id for event in await histories.recent("u1", 9)] == ["i3", "i4", "i5"]
-    assert dict(await popularity.popular(1, 9)) == {"i3": 1.0, "i4": 1.0, "i5": 1.0}
+    assert dict(await popularity.popular(1, 9)) == {f"i{n}": 1.0 for n in range(1, 6)}
+    await ingest.append([click(item="late", event_id="late", time_ms=0)])
+    await ingest.append([click(item="i5", event_id="e5", time_ms=5)])
+    assert [event.item_id for event in await histories.recent("u1", 9)] == ["i3", "i4", "i5"]
+    assert dict(await popularity.popular(1, 9)) == {
+        "late": 1.0, **{f"i{n}": 1.0 for n in range(1, 6)}
+    }  # fmt: skip
+
+
+async def test_a_busy_user_is_counted_in_full(ingest: Ingest, popularity: PopularityStore) -> None:
+    batch = [click(item="i", event_id=f"e{n}") for n in range(300)]
+    await ingest.append(batch)  # the history holds 200
+    assert await popularity.popular(1, 9) == [("i", 300.0)]
 
 
 async def test_a_large_request_of_one_user_is_one_step(

@@ -29,7 +29,6 @@ async def test_refused_is_backpressure(keys: Keys) -> None:
         await make_ingest(client, keys).append([click()])
     with pytest.raises(Unavailable):
         await HistoryStore(client, keys).recent("u1", 1)
-    assert await make_ingest(client, keys).durability() == "memory"
     await client.aclose()
 
 
@@ -111,29 +110,3 @@ async def test_the_script_survives_a_restart_of_the_server(
         assert [event.event_id for entry in found for event in entry.interactions] == ["1", "3"]
     finally:
         again.stop()
-
-
-async def test_durability_is_what_the_server_does(
-    own_client: redis.asyncio.Redis, keys: Keys
-) -> None:
-    async def said() -> str:
-        return await make_ingest(own_client, keys).durability()
-
-    assert await said() == "always"
-    await own_client.config_set("appendfsync", "everysec")
-    assert await said() == "everysec"
-    await own_client.config_set("appendfsync", "no")
-    assert await said() == "memory"
-    await own_client.config_set("appendfsync", "always")
-    await own_client.config_set("maxmemory", "1gb")
-    await own_client.config_set("maxmemory-policy", "allkeys-lru")
-    assert await said() == "memory", "what may be evicted is not durable"
-
-
-async def test_durability_is_asked_now_and_then_only(
-    own_client: redis.asyncio.Redis, keys: Keys
-) -> None:
-    ingest = make_ingest(own_client, keys)
-    assert await ingest.durability() == "always"
-    await own_client.config_set("appendonly", "no")
-    assert await ingest.durability() == "always"
