@@ -9,23 +9,28 @@ from models.evaluation.learning import Frozen, Learner
 from models.evaluation.linear import Ease, ImplicitAls
 from models.evaluation.neighbours import SessionNeighbours
 from models.evaluation.popularity import OwnFrequency, Popularity, RecentPopularity
+from models.evaluation.retraining import FullRetrain, LastPeriod, WarmRetrain
 from models.evaluation.transitions import HISTORY, Transitions
+
+
+def _learner(name: str, summary: str, *methods: str) -> ArmKind:
+    """The service's own update with these methods in place of the configured ones."""
+    return ArmKind(name, summary, lambda setup: Learner(setup, methods=methods))
+
 
 KINDS = (
     ArmKind("frozen", "the service's network after the base, never updated", Frozen),
     ArmKind("freshet", "the service's own update, every default", Learner),
+    _learner("finetune", "the same without any method against forgetting"),
+    _learner("l2", "the same with the plain pull to the last weights alone", "l2"),
+    _learner("ewc", "the same with EWC alone, an anchor for each update", "ewc"),
+    _learner("online-ewc", "the same with online EWC alone, one decayed anchor", "online-ewc"),
+    _learner("replay", "the same with replay alone", "replay"),
+    _learner("ewc-replay", "the same with EWC and replay", "ewc", "replay"),
+    ArmKind("last-period", "fresh weights on the last period alone", LastPeriod),
+    ArmKind("warm-retrain", "everything so far again, from the current weights", WarmRetrain),
     ArmKind(
-        "finetune",
-        "the same without any method against forgetting",
-        lambda setup: Learner(setup, methods=()),
-    ),
-    ArmKind(
-        "ewc",
-        "the same with online EWC alone",
-        lambda setup: Learner(setup, methods=("online-ewc",)),
-    ),
-    ArmKind(
-        "replay", "the same with replay alone", lambda setup: Learner(setup, methods=("replay",))
+        "full-retrain", "everything so far again, from fresh weights: the ceiling", FullRetrain
     ),
     ArmKind("popularity", "events per item since the beginning", lambda _: Popularity()),
     ArmKind(

@@ -9,10 +9,12 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from models.continual.methods import regularizers
 from models.continual.replay import BottomK, draw_size
 from models.continual.state import LearningState
 from models.continual.window import Candidate, learn_window
 from models.evaluation.arm import Arm, ArmSetup
+from models.evaluation.costs import sample_bytes
 from models.evaluation.questions import Questions
 from models.evaluation.scores import DenseScores, Scores
 from models.evaluation.stream import Slice
@@ -25,7 +27,8 @@ class Learner(Arm):
     The base is learned as one window with the passes of a full retrain (`full_epochs`), every
     period as the service learns a window (`epochs`, replay, penalties), or as several where
     `window` is set.
-    Arms that differ in methods alone share the base: no method pulls before the first update.
+    Arms that differ in methods alone share the base: no method pulls before the first update. It
+    is consolidated under every penalty there is, so that each arm finds what its own remembers.
 
     Args:
         setup: how to build it; `setup.config` is used as it is.
@@ -34,11 +37,11 @@ class Learner(Arm):
 
     def __init__(self, setup: ArmSetup, methods: tuple[str, ...] | None = None) -> None:
         self._setup = setup
-        self._base = dataclasses.replace(setup.config, seed=setup.seed)
-        chosen = self._base.methods if methods is None else methods
-        self.config = dataclasses.replace(self._base, methods=chosen)
-        self._buffer = BottomK(self.config.replay_size)
-        self._positions = self._replayed = 0
+        chosen = setup.config.methods if methods is None else methods
+        self.config = dataclasses.replace(setup.config, seed=setup.seed, methods=chosen)
+        self._base = dataclasses.replace(self.config, methods=tuple(regularizers()))
+        self._buffer = BottomK(self.config.replay_size if "replay" in chosen else 0)
+        self._positions = self._replayed = self._events_replayed = 0
 
     def fit(self, base: Slice) -> None:
         first = self._setup.bases.get((base.stream, self._base))
@@ -60,16 +63,28 @@ class Learner(Arm):
         events = window.events(self._setup.seed)
         draw = self._buffer.draw(draw_size(self.config, events), window.start)
         learned = self._window(self._state, window, draw)
-        self._state = learned.state
         self._buffer.admit(learned.admitted)
-        self._positions += learned.report.positions
         self._replayed += learned.report.replayed
+        self._events_replayed += sum(sample.num_targets for sample in draw)
+        self._take(learned)
 
-    def _window(self, state: LearningState, window: Slice, draw: Sequence[Sample]) -> Candidate:
+    def _take(self, learned: Candidate) -> None:
+        """Go on with what was learned."""
+        self._state = learned.state
+        self._positions += learned.report.positions
+
+    def _window(
+        self,
+        state: LearningState,
+        window: Slice,
+        draw: Sequence[Sample],
+        *,
+        seed: int | None = None,
+    ) -> Candidate:
         return learn_window(
             state,
             window.events(self._setup.seed),
-            seed=window.start,
+            seed=window.start if seed is None else seed,
             draw=draw,
             device=self._setup.device,
             progress=self._setup.progress,
@@ -103,7 +118,22 @@ class Learner(Arm):
             "positions_trained": float(self._positions),
             "samples_replayed": float(self._replayed),
             "samples_kept": float(len(self._buffer)),
+            "events_replayed": float(self._events_replayed),
+            "bytes_kept": float(self._bytes_kept()),
         }
+
+    def _bytes_kept(self) -> int:
+        """What the methods keep from one update to the next: the buffer and their tensors.
+
+        Weights and users' histories are left out: every arm has them.
+        """
+        kept = self._buffer.draw(len(self._buffer), seed=0)
+        tensors = (
+            tensor
+            for method in self._state.regularizers.values()
+            for tensor in method.state_dict().values()
+        )
+        return sample_bytes(kept) + sum(tensor.nbytes for tensor in tensors)
 
 
 class Frozen(Learner):
