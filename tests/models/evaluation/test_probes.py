@@ -16,7 +16,7 @@ from models.evaluation.scores import Floats, Scores, SharedScores
 from models.evaluation.stream import Columns, Slice, Stream, probe_users
 from tests.models.evaluation.test_learning import SMALL
 
-SHARE = 0.3
+SHARE = 0.6
 USERS = [f"u{number}" for number in range(20)]
 PROBES = {user for user, probe in zip(USERS, probe_users(USERS, SHARE), strict=True) if probe}
 
@@ -185,7 +185,9 @@ def test_no_arm_answers_otherwise_when_probes_do_something_else(kind: ArmKind) -
     assert all(np.array_equal(a, b) for a, b in zip(usual, other, strict=True))
 
 
-@pytest.mark.parametrize("name", ["rules", "vsknn", "ease", "finetune"])
+@pytest.mark.parametrize(
+    "name", ["popularity", "markov", "rules", "vsknn", "ease", "ials", "finetune", "full-retrain"]
+)
 def test_arms_do_answer_otherwise_when_these_users_are_no_probes(name: str) -> None:
     torch.set_num_threads(1)
     kind = next(kind for kind in KINDS if kind.name == name)
