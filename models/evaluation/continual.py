@@ -51,7 +51,8 @@ class Continual:
         floor = [self._point(other) for other in self._floor if other.seed == run.seed]
         ceiling = [self._point(other) for other in self._ceiling if other.seed == run.seed]
         own = self._point(run)
-        return _figures([own], floor, ceiling) | _matrix([own])
+        figures = _figures([own], floor, ceiling)
+        return {name: float(value) for name, value in figures.items()} | _matrix([own])
 
     def of_runs(self, runs: Runs) -> dict[str, Any]:
         """Means over seeds, each figure as {"value", "low", "high"}, and the matrix.
@@ -88,7 +89,7 @@ Recalls = Sequence[tuple[Floats, Floats | None]]
 """Of each seed: headline recall [...] and R [..., T+1, T]."""
 
 
-def _figures(runs: Recalls, floor: Recalls, ceiling: Recalls) -> dict[str, Any]:
+def _figures(runs: Recalls, floor: Recalls, ceiling: Recalls) -> dict[str, Floats]:
     """All figures [...] of an arm as means over its seeds; the gap's share is that of the means."""
     headline = _over([recall for recall, _ in runs])
     nothing = np.full(headline.shape, np.nan)

@@ -139,5 +139,8 @@ class Learner(Arm):
 class Frozen(Learner):
     """The network after the base, never updated: what standing still costs."""
 
+    def __init__(self, setup: ArmSetup) -> None:
+        super().__init__(setup, methods=())
+
     def update(self, period: Slice) -> None:
         pass
