@@ -22,7 +22,7 @@ OWN = 25
 
 
 def _stream(probes: float = 0.5) -> Stream:
-    """In period p every user takes item `p-0`; the base shows all items once, period 3 one more."""
+    """In period p every user takes item `p-0`; the base shows all items once."""
     columns = Columns([], [], [], [], [], [])
     items = [f"{period}-{place}" for period in range(PERIODS + 1) for place in range(OWN)]
     for second, item in enumerate(items):
@@ -30,7 +30,6 @@ def _stream(probes: float = 0.5) -> Stream:
     for period in range(1, PERIODS + 1):
         for user in range(40):
             columns.append(f"u{user}", f"{period}-0", time_ms=1_000 * period + user, period=period)
-    columns.append("reader", "brand new", time_ms=5_000, period=PERIODS)
     return Stream(columns, probe_share=probes)
 
 
@@ -107,7 +106,7 @@ def test_the_share_of_the_gap_is_asked_of_everybody() -> None:
     arms = _figures(
         stream,
         frozen=lambda _: Fashion(memory=0),
-        half=lambda setup: Fashion(memory=1),
+        half=lambda _: Fashion(memory=1),
         full_retrain=lambda _: Fashion(memory=9),
     )
 
