@@ -103,7 +103,7 @@ def _cost(document: dict[str, Any]) -> Figure:
         place = (arm["update_s"], arm["recall@20"])
         axes.annotate(name, place, xytext=(5, 3), textcoords="offset points")
     axes.set_xscale("symlog", linthresh=0.01)
-    axes.set_xlim(left=0.0)
+    axes.set_xlim(left=-0.002)
     axes.grid(alpha=0.3)
     return figure
 

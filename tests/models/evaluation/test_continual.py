@@ -52,7 +52,7 @@ class Fashion(Arm):
         return SharedScores(own)
 
 
-def _run(stream: Stream, seed: int = 0, **arms: Callable[[ArmSetup], Arm]) -> Evaluation:
+def _run(stream: Stream, seed: int = 0, /, **arms: Callable[[ArmSetup], Arm]) -> Evaluation:
     clock = count()
     kinds = [ArmKind(name.replace("_", "-"), "", make) for name, make in arms.items()]
     return evaluate(stream, kinds, ArmSetup(seed=seed), clock=lambda: float(next(clock)))
