@@ -20,57 +20,74 @@ if TYPE_CHECKING:
     from models.evaluation.stream import Columns, Stream
 
 
+EventsOption = Annotated[
+    Path | None, typer.Option(help="recorded interactions: CSV, CSV.gz, JSON Lines, Parquet")
+]
+ItemsOption = Annotated[
+    Path | None, typer.Option(help="item records; counted, no arm reads their text yet")
+]
+ArmsOption = Annotated[
+    str | None, typer.Option(help="comma-separated; `all`: every one; see --list-arms")
+]
+PeriodsOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="periods after the base [8, or those the file has]"),
+]
+StopAfterOption = Annotated[
+    int | None, typer.Option(min=1, help="ask the first so many periods only")
+]
+WindowOption = Annotated[
+    int | None, typer.Option(min=1, help="events in one update [a whole period]")
+]
+BasketsOption = Annotated[
+    str, typer.Option(help="events of a user at one time: a `set`, or `lines` in file order")
+]
+ProtocolOption = Annotated[
+    str, typer.Option(help="`strict`: an unseen item is a miss; `ader`: it is left out")
+]
+ShareOption = Annotated[
+    float, typer.Option(min=0.0001, max=1.0, help="share of the users that are asked")
+]
+ProbesOption = Annotated[
+    float,
+    typer.Option(
+        min=0.0, max=0.5, help="share of the users never learned from, to see forgetting by"
+    ),
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="of everything random; the first of them")]
+SeedsOption = Annotated[int, typer.Option(min=1, help="run so many seeds; figures are means")]
+ThreadsOption = Annotated[int, typer.Option(min=1, help="for torch")]
+JsonFileOption = Annotated[
+    Path | None, typer.Option("--json", help="write all figures to this file")
+]
+ResumeOption = Annotated[
+    Path | None,
+    typer.Option(help="keep finished runs in this folder, and skip those that are there"),
+]
+PlotsOption = Annotated[
+    Path | None, typer.Option(help="draw curves, matrices and costs into this folder as SVG")
+]
+ListArmsOption = Annotated[bool, typer.Option("--list-arms", help="say which arms there are")]
+
+
 def evaluate(
-    events: Annotated[
-        Path | None, typer.Option(help="recorded interactions: CSV, CSV.gz, JSON Lines, Parquet")
-    ] = None,
-    items: Annotated[
-        Path | None, typer.Option(help="item records; counted, no arm reads their text yet")
-    ] = None,
-    arms: Annotated[
-        str | None, typer.Option(help="comma-separated; `all`: every one; see --list-arms")
-    ] = None,
-    periods: Annotated[
-        int | None,
-        typer.Option(min=1, help="periods after the base [8, or those the file has]"),
-    ] = None,
-    stop_after: Annotated[
-        int | None, typer.Option(min=1, help="ask the first so many periods only")
-    ] = None,
-    window: Annotated[
-        int | None, typer.Option(min=1, help="events in one update [a whole period]")
-    ] = None,
-    baskets: Annotated[
-        str, typer.Option(help="events of a user at one time: a `set`, or `lines` in file order")
-    ] = "set",
-    protocol: Annotated[
-        str, typer.Option(help="`strict`: an unseen item is a miss; `ader`: it is left out")
-    ] = "strict",
-    share: Annotated[
-        float, typer.Option(min=0.0001, max=1.0, help="share of the users that are asked")
-    ] = 1.0,
-    probes: Annotated[
-        float,
-        typer.Option(
-            min=0.0, max=0.5, help="share of the users never learned from, to see forgetting by"
-        ),
-    ] = 0.1,
-    seed: Annotated[int, typer.Option(min=0, help="of everything random; the first of them")] = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="run so many seeds; figures are means")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="for torch")] = 1,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="write all figures to this file")
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(help="keep finished runs in this folder, and skip those that are there"),
-    ] = None,
-    plots: Annotated[
-        Path | None, typer.Option(help="draw curves, matrices and costs into this folder as SVG")
-    ] = None,
-    list_arms: Annotated[
-        bool, typer.Option("--list-arms", help="say which arms there are")
-    ] = False,
+    events: EventsOption = None,
+    items: ItemsOption = None,
+    arms: ArmsOption = None,
+    periods: PeriodsOption = None,
+    stop_after: StopAfterOption = None,
+    window: WindowOption = None,
+    baskets: BasketsOption = "set",
+    protocol: ProtocolOption = "strict",
+    share: ShareOption = 1.0,
+    probes: ProbesOption = 0.1,
+    seed: SeedOption = 0,
+    seeds: SeedsOption = 1,
+    threads: ThreadsOption = 1,
+    json_file: JsonFileOption = None,
+    resume: ResumeOption = None,
+    plots: PlotsOption = None,
+    list_arms: ListArmsOption = False,
 ) -> None:
     """Measure on a recorded stream how well learning pays, beside simpler methods.
 
