@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from models.evaluation.arm import ArmKind
 from models.evaluation.learning import Frozen, Learner
 from models.evaluation.linear import Ease, ImplicitAls
 from models.evaluation.neighbours import SessionNeighbours
 from models.evaluation.popularity import OwnFrequency, Popularity, RecentPopularity
+from models.evaluation.retraining import FullRetrain, LastPeriod, WarmRetrain
 from models.evaluation.transitions import HISTORY, Transitions
+
+
+def _learner(name: str, summary: str, *methods: str, **parameters: Mapping[str, Any]) -> ArmKind:
+    """The service's own update with these methods in place of the configured ones."""
+    return ArmKind(name, summary, lambda setup: Learner(setup, methods, parameters))
+
 
 KINDS = (
     ArmKind("frozen", "the service's network after the base, never updated", Frozen),
     ArmKind("freshet", "the service's own update, every default", Learner),
-    ArmKind(
-        "finetune",
-        "the same without any method against forgetting",
-        lambda setup: Learner(setup, methods=()),
+    _learner("finetune", "the same without any method against forgetting"),
+    _learner("l2", "the same with the plain pull to the last weights alone", "l2"),
+    _learner("ewc", "the same with EWC alone, an anchor for each update", "ewc"),
+    _learner("online-ewc", "the same with online EWC alone, one decayed anchor", "online-ewc"),
+    _learner("si", "the same with synaptic intelligence alone", "si"),
+    _learner("replay", "the same with replay alone", "replay"),
+    _learner("ewc-replay", "the same with online EWC and replay", "online-ewc", "replay"),
+    _learner(
+        "generative-replay", "the same with histories that the model makes up", "generative-replay"
     ),
-    ArmKind(
-        "ewc",
-        "the same with online EWC alone",
-        lambda setup: Learner(setup, methods=("online-ewc",)),
+    _learner(
+        "distillation",
+        "the same, held to the last model's opinion on the new samples",
+        "distillation",
+        distillation={"on": "new", "adaptive": False},
     ),
+    _learner(
+        "replay-distillation",
+        "replay, held to the last model's opinion on what is replayed, as ADER",
+        "replay",
+        "distillation",
+    ),
+    _learner("feature-extraction", "the encoder stands still after the base", "feature-extraction"),
+    _learner("reptile", "new items begin where new items have ended", "reptile"),
+    ArmKind("last-period", "fresh weights on the last period alone", LastPeriod),
+    ArmKind("warm-retrain", "everything so far again, from the current weights", WarmRetrain),
     ArmKind(
-        "replay", "the same with replay alone", lambda setup: Learner(setup, methods=("replay",))
+        "full-retrain", "everything so far again, from fresh weights: the ceiling", FullRetrain
     ),
     ArmKind("popularity", "events per item since the beginning", lambda _: Popularity()),
     ArmKind(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +14,12 @@ from models.continual.replay import BottomK, draw_size
 from models.continual.state import LearningState
 from models.continual.window import Candidate, learn_window
 from models.evaluation.arm import Arm, ArmSetup
+from models.evaluation.costs import sample_bytes
 from models.evaluation.questions import Questions
 from models.evaluation.scores import DenseScores, Scores
 from models.evaluation.stream import Slice
 from models.interactions import Sample
+from models.registry import METHODS
 
 
 class Learner(Arm):
@@ -25,20 +28,33 @@ class Learner(Arm):
     The base is learned as one window with the passes of a full retrain (`full_epochs`), every
     period as the service learns a window (`epochs`, replay, penalties), or as several where
     `window` is set.
-    Arms that differ in methods alone share the base: no method pulls before the first update.
+    Arms that differ in methods alone share the base: no method does anything before the first
+    update. It is consolidated under every method there is, so that each arm finds what its own
+    remembers.
 
     Args:
         setup: how to build it; `setup.config` is used as it is.
         methods: those against forgetting, in place of the configured ones.
+        parameters: of these methods, over the configured ones.
     """
 
-    def __init__(self, setup: ArmSetup, methods: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self,
+        setup: ArmSetup,
+        methods: tuple[str, ...] | None = None,
+        parameters: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self._setup = setup
-        self._base = dataclasses.replace(setup.config, seed=setup.seed)
-        chosen = self._base.methods if methods is None else methods
-        self.config = dataclasses.replace(self._base, methods=chosen)
-        self._buffer = BottomK(self.config.replay_size)
-        self._positions = self._replayed = 0
+        chosen = setup.config.methods if methods is None else methods
+        self.config = dataclasses.replace(
+            setup.config,
+            seed=setup.seed,
+            methods=chosen,
+            parameters={**setup.config.parameters, **(parameters or {})},
+        )
+        self._base = dataclasses.replace(setup.config, seed=setup.seed, methods=tuple(METHODS))
+        self._buffer = BottomK(self.config.replay_size if "replay" in chosen else 0)
+        self._positions = self._replayed = self._events_replayed = 0
 
     def fit(self, base: Slice) -> None:
         first = self._setup.bases.get((base.stream, self._base))
@@ -60,16 +76,28 @@ class Learner(Arm):
         events = window.events(self._setup.seed)
         draw = self._buffer.draw(draw_size(self.config, events), window.start)
         learned = self._window(self._state, window, draw)
-        self._state = learned.state
         self._buffer.admit(learned.admitted)
-        self._positions += learned.report.positions
         self._replayed += learned.report.replayed
+        self._events_replayed += sum(sample.num_targets for sample in draw)
+        self._take(learned)
 
-    def _window(self, state: LearningState, window: Slice, draw: Sequence[Sample]) -> Candidate:
+    def _take(self, learned: Candidate) -> None:
+        """Go on with what was learned."""
+        self._state = learned.state
+        self._positions += learned.report.positions
+
+    def _window(
+        self,
+        state: LearningState,
+        window: Slice,
+        draw: Sequence[Sample],
+        *,
+        seed: int | None = None,
+    ) -> Candidate:
         return learn_window(
             state,
             window.events(self._setup.seed),
-            seed=window.start,
+            seed=window.start if seed is None else seed,
             draw=draw,
             device=self._setup.device,
             progress=self._setup.progress,
@@ -103,11 +131,29 @@ class Learner(Arm):
             "positions_trained": float(self._positions),
             "samples_replayed": float(self._replayed),
             "samples_kept": float(len(self._buffer)),
+            "events_replayed": float(self._events_replayed),
+            "bytes_kept": float(self._bytes_kept()),
         }
+
+    def _bytes_kept(self) -> int:
+        """What the methods keep from one update to the next: the buffer and their tensors.
+
+        Weights and users' histories are left out: every arm has them.
+        """
+        kept = self._buffer.draw(len(self._buffer), seed=0)
+        tensors = (
+            tensor
+            for method in self._state.methods.values()
+            for tensor in method.state_dict().values()
+        )
+        return int(sample_bytes(kept)) + sum(tensor.nbytes for tensor in tensors)
 
 
 class Frozen(Learner):
     """The network after the base, never updated: what standing still costs."""
+
+    def __init__(self, setup: ArmSetup) -> None:
+        super().__init__(setup, methods=())
 
     def update(self, period: Slice) -> None:
         pass

@@ -32,10 +32,9 @@ def taken(history: Histories, num_items: int) -> csr_matrix:
 
 def all_taken(period: Slice) -> csr_matrix:
     """Which items each user took up to the end of `period`: binary [U, N]."""
-    stream, stop = period.stream, period.stop
-    users = stream.user[:stop]
+    users, items = period.so_far.user, period.so_far.item
     matrix = csr_matrix(
-        (np.ones(stop, dtype=np.float32), (users, stream.item[:stop])),
+        (np.ones(len(users), dtype=np.float32), (users, items)),
         shape=(int(users.max()) + 1, period.num_items),
     )
     matrix.data[:] = 1.0

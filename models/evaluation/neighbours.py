@@ -9,7 +9,7 @@ from models.evaluation.arm import Arm
 from models.evaluation.popularity import counts
 from models.evaluation.questions import Questions
 from models.evaluation.scores import Scores, SharedScores, SparseScores
-from models.evaluation.stream import Slice, Stream
+from models.evaluation.stream import Slice
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -37,20 +37,20 @@ class SessionNeighbours(Arm):
         self.max_sessions = max_sessions
 
     def fit(self, base: Slice) -> None:
-        self._memorize(base.stream, base.stop, base.num_items)
+        self._memorize(base.so_far)
 
     def update(self, period: Slice) -> None:
-        self._memorize(period.stream, period.stop, period.num_items)
+        self._memorize(period.so_far)
 
-    def _memorize(self, stream: Stream, stop: int, num_items: int) -> None:
-        seen = Slice(stream, 0, stop)
+    def _memorize(self, seen: Slice) -> None:
+        num_items = seen.num_items
         self._rest = SharedScores(counts(seen))
         num_users = int(seen.user.max()) + 1
         latest = np.zeros(num_users, dtype=np.int64)
-        latest[seen.user] = np.arange(stop)
+        latest[seen.user] = seen.rows
         # sessions are numbered by their latest event, so that "the latest" is "the highest"
         order = np.argsort(latest, kind="stable")
-        self._number = np.full(len(stream.users), -1, dtype=np.int64)
+        self._number = np.full(len(seen.stream.users), -1, dtype=np.int64)
         self._number[order] = np.arange(num_users)
         pairs = np.unique(self._number[seen.user] * num_items + seen.item)
         session, item = pairs // num_items, pairs % num_items
@@ -115,7 +115,11 @@ class SessionNeighbours(Arm):
         return items, np.asarray(values, dtype=np.float64)
 
     def costs(self) -> dict[str, float]:
-        return {"sessions_kept": float(len(self._item_offsets) - 1)}
+        sessions = (self._items, self._item_offsets, self._sessions, self._session_offsets)
+        return {
+            "sessions_kept": float(np.count_nonzero(self._norms)),
+            "bytes_kept": float(sum(part.nbytes for part in sessions)),
+        }
 
 
 def _offsets(groups: Ints, num_groups: int) -> Ints:

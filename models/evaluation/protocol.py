@@ -2,12 +2,16 @@
 
 Every event of a period is a question to the model of the period before; the user's history is live,
 the weights are not. All items seen before the period are ranked, none are sampled, none left out.
+
+Where the stream has probe users, the model of every period is also asked for their events of every
+period, past and future, over the items seen up to that period's end: the matrix of `forgetting.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +30,15 @@ class ArmRun:
     """What one arm did: ranks per target, so that every figure can still be taken from it."""
 
     name: str
+    seed: int = 0
     ranks: list[Floats] = field(default_factory=list)
-    """[T] per period, in the order of its targets."""
+    """Per period, [targets] in their order."""
+    probe_ranks: list[list[Floats]] = field(default_factory=list)
+    """Those of the probes: the model after period i (0 is the base), by period j − 1."""
     fit_s: float = 0.0
     update_s: list[float] = field(default_factory=list)
     answer_s: list[float] = field(default_factory=list)
+    probe_s: list[float] = field(default_factory=list)
     costs: dict[str, float] = field(default_factory=dict)
     error: str | None = None
 
@@ -41,11 +49,26 @@ class Evaluation:
 
     stream: Stream
     asked: list[Asked]
+    probed: list[Asked]
+    """Those of the probe users; empty where there are none."""
     runs: dict[str, ArmRun]
 
 
 Progress = Callable[[str, str, float], None]
 """Told the arm, what it is doing, and the share of the whole run of the arm that is done."""
+Ask = tuple[Questions, Asked]
+
+
+class RunStore(Protocol):
+    """Where finished runs are kept, so that an interrupted evaluation can go on."""
+
+    def find(self, name: str, seed: int) -> ArmRun | None:
+        """The run of this arm and seed under the same circumstances, if it is kept."""
+        ...
+
+    def keep(self, run: ArmRun) -> None:
+        """Keep a run that has come to its end."""
+        ...
 
 
 def evaluate(
@@ -56,56 +79,96 @@ def evaluate(
     clock: Callable[[], float],
     stop_after: int | None = None,
     share: float = 1.0,
+    share_seed: int | None = None,
+    store: RunStore | None = None,
     progress: Progress = lambda arm, doing, done: None,
 ) -> Evaluation:
-    """Run every arm over the stream; the failure of one does not lose the others.
+    """Run every arm over the stream with one seed; the failure of one does not lose the others.
+
+    A stream with probes decides alone who is never learned from: the share of probes in
+    `setup.config` is taken as 0 then.
 
     Args:
         clock: seconds, for the cost columns.
         stop_after: ask no more than the first so many periods.
-        share: share of the users that are asked; all are learned from.
+        share: share of the users that are asked; all but the probes are learned from.
+        share_seed: draws them; None takes the setup's. Probe users are asked all, about forgetting.
+        store: finished runs are taken from here, and kept here.
         progress: see `Progress`.
     """
+    if stream.probe_share > 0.0:
+        setup = replace(setup, config=replace(setup.config, probe_share=0.0))
+    seed = setup.seed if share_seed is None else share_seed
     periods = range(1, min(stop_after or stream.num_periods, stream.num_periods) + 1)
-    asked = [stream.asked(period, share=share, seed=setup.seed) for period in periods]
+    asked = [stream.asked(period, share=share, seed=seed) for period in periods]
+    probed = [stream.asked(period, probes=True) for period in periods if stream.probe.any()]
     runs = {}
     for kind in kinds:
-        run = runs[kind.name] = ArmRun(kind.name)
+        kept = None if store is None else store.find(kind.name, setup.seed)
+        run = runs[kind.name] = kept or ArmRun(kind.name, setup.seed)
+        if kept is not None:
+            progress(kind.name, "kept from before", 1.0)
+            continue
         try:
-            _run(kind.make(setup), run, stream, asked, clock, progress)
+            _Trial(kind.make(setup), run, stream, clock, progress).run(asked, probed)
         except Exception as error:  # whatever breaks one arm, the others are still of use
             run.error = f"{type(error).__name__}: {error}"
-    return Evaluation(stream, [targets for _, targets in asked], runs)
+        else:
+            if store is not None:
+                store.keep(run)
+    return Evaluation(
+        stream, [targets for _, targets in asked], [targets for _, targets in probed], runs
+    )
 
 
-def _run(
-    arm: Arm,
-    run: ArmRun,
-    stream: Stream,
-    asked: Sequence[tuple[Questions, Asked]],
-    clock: Callable[[], float],
-    progress: Progress,
-) -> None:
-    share = 1.0 / (len(asked) + 1)
-    progress(run.name, "base", 0.0)
-    started = clock()
-    arm.fit(stream.slice(0))
-    run.fit_s = clock() - started
-    for period, (questions, targets) in enumerate(asked, start=1):
-        progress(run.name, f"period {period}", period * share)
-        started = clock()
-        run.ranks.append(_answer(arm, questions, targets))
-        answered = clock()
-        run.answer_s.append(answered - started)
-        if period < len(asked):  # nothing is asked after the last
-            arm.update(stream.slice(period))
-            run.update_s.append(clock() - answered)
-    run.costs = dict(arm.costs())
-    progress(run.name, "done", 1.0)
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """One arm on its way through the stream."""
+
+    arm: Arm
+    record: ArmRun
+    stream: Stream
+    clock: Callable[[], float]
+    progress: Progress
+
+    def run(self, asked: Sequence[Ask], probed: Sequence[Ask]) -> None:
+        share = 1.0 / (len(asked) + 1)
+        self.progress(self.record.name, "base", 0.0)
+        started = self.clock()
+        self.arm.fit(self.stream.slice(0))
+        self.record.fit_s = self.clock() - started
+        self._ask_probes(probed)
+        for period, (questions, targets) in enumerate(asked, start=1):
+            self.progress(self.record.name, f"period {period}", period * share)
+            started = self.clock()
+            ranks = _answer(self.arm, questions, targets)
+            ranks[~targets.known] = np.inf
+            self.record.ranks.append(ranks)
+            answered = self.clock()
+            self.record.answer_s.append(answered - started)
+            if probed or period < len(asked):  # else nothing is asked after the last
+                self.arm.update(self.stream.slice(period))
+                self.record.update_s.append(self.clock() - answered)
+                self._ask_probes(probed)
+        self.record.costs = dict(self.arm.costs())
+        self.progress(self.record.name, "done", 1.0)
+
+    def _ask_probes(self, probed: Sequence[Ask]) -> None:
+        """A line of the matrix: the arm as it stands, on the probes of every period."""
+        if not probed:
+            return
+        started = self.clock()
+        self.record.probe_ranks.append(
+            [
+                _answer(self.arm, questions, targets, self.stream.known(period + 1)[1])
+                for period, (questions, targets) in enumerate(probed, start=1)
+            ]
+        )
+        self.record.probe_s.append(self.clock() - started)
 
 
-def _answer(arm: Arm, questions: Questions, asked: Asked) -> Floats:
-    """The ranks [T] of all targets of a period."""
+def _answer(arm: Arm, questions: Questions, asked: Asked, num_items: int | None = None) -> Floats:
+    """The ranks [T] of all targets of a period, among the first `num_items` items or all."""
     order = np.argsort(asked.question, kind="stable")
     sorted_questions = asked.question[order]
     ranks: npt.NDArray[np.float64] = np.full(len(asked), np.inf)
@@ -113,6 +176,7 @@ def _answer(arm: Arm, questions: Questions, asked: Asked) -> Floats:
         first, last = np.searchsorted(sorted_questions, [rows.start, rows.stop])
         mine = order[first:last]
         scores = arm.scores(chunk)
+        if num_items is not None:
+            scores = scores.limited(num_items)
         ranks[mine] = scores.ranks(asked.question[mine] - rows.start, asked.target[mine])
-    ranks[~asked.known] = np.inf
     return ranks

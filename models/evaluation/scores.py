@@ -28,6 +28,10 @@ class Scores(Protocol):
         """The rank [T] of item `targets` [T] in the answer to question `rows` [T]."""
         ...
 
+    def limited(self, num_items: int) -> Scores:
+        """The same answer over the first `num_items` item rows, as if there were no others."""
+        ...
+
 
 class SharedScores:
     """One score per item, whoever asks.
@@ -43,6 +47,7 @@ class SharedScores:
         equal = len(ascending) - higher - np.searchsorted(ascending, self.scores, side="left")
         self._higher = higher.astype(np.float64)
         self._equal = equal.astype(np.float64)
+        self._limited: SharedScores | None = None  # the last one asked for; it is sorted again
 
     def ranks(self, rows: Ints, targets: Ints) -> Floats:
         ranks = np.full(len(targets), np.inf)
@@ -50,6 +55,13 @@ class SharedScores:
         chosen = targets[covered]
         ranks[covered] = self._higher[chosen] + (self._equal[chosen] + 1.0) / 2.0
         return ranks
+
+    def limited(self, num_items: int) -> SharedScores:
+        if num_items >= len(self.scores):
+            return self
+        if self._limited is None or len(self._limited.scores) != num_items:
+            self._limited = SharedScores(self.scores[:num_items])
+        return self._limited
 
     def above(self, items: Ints, others: Ints) -> Floats:
         """1 where `items` stand above `others`, ½ where they are equal, 0 below."""
@@ -72,6 +84,16 @@ class SparseScores:
         self.offsets = offsets.astype(np.int64)
         self.values = values.astype(np.float64)
         self.rest = rest
+
+    def limited(self, num_items: int) -> SparseScores:
+        kept = self.items < num_items
+        before = np.concatenate(([0], np.cumsum(kept)))
+        return SparseScores(
+            self.items[kept],
+            before[self.offsets],
+            self.values[kept],
+            self.rest.limited(num_items),
+        )
 
     def ranks(self, rows: Ints, targets: Ints) -> Floats:
         ranks = self.rest.ranks(rows, targets)
@@ -110,6 +132,9 @@ class DenseScores:
 
     def __init__(self, scores: Tensor) -> None:
         self.scores = scores
+
+    def limited(self, num_items: int) -> DenseScores:
+        return DenseScores(self.scores[:, :num_items])
 
     def ranks(self, rows: Ints, targets: Ints) -> Floats:
         ranks = np.full(len(targets), np.inf)

@@ -6,20 +6,23 @@ period t" are simply the first `num_items` rows, and an arm cannot tell that lat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
 
+from models.continual.memory import is_probe
+from models.evaluation.periods import equal_bounds, own_bounds
 from models.evaluation.questions import Asked, Questions
 from models.interactions import Event
 from models.vocabulary import Vocabulary
 
 Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
-BASE_SHARE = 0.6
-"""Share of the events that the base takes where a stream has no periods of its own."""
 MAX_LAG = 50
 """Pairs of a user's events further apart than so many lines are not looked for."""
 
@@ -65,13 +68,19 @@ class Stream:
             its own, how many of them are used.
         baskets: `set`: events of one user at one time are a set, and the history of each is what
             came before all of them. `lines`: each sees the lines above it.
+        probe_share: share of the users that nothing is ever learned from; see `probe_users`.
 
     Raises:
         ValueError: too few events for so many periods, or own periods that overlap in time.
     """
 
     def __init__(
-        self, columns: Columns, *, num_periods: int | None = None, baskets: str = "set"
+        self,
+        columns: Columns,
+        *,
+        num_periods: int | None = None,
+        baskets: str = "set",
+        probe_share: float = 0.0,
     ) -> None:
         if baskets not in ("set", "lines"):
             raise ValueError(f"baskets: must be set or lines, got {baskets!r}")
@@ -87,12 +96,15 @@ class Stream:
         self.item = self.items.grow(columns.item_ids[row] for row in order)
         own = [period for period in columns.periods if period is not None]
         if not own:
-            self.bounds = _equal_bounds(self.time_ms, num_periods or 8)
+            self.bounds = equal_bounds(self.time_ms, num_periods or 8)
         elif len(own) == len(columns.periods):
-            self.bounds = _own_bounds(np.asarray(own, dtype=np.int64)[order], num_periods)
+            self.bounds = own_bounds(np.asarray(own, dtype=np.int64)[order], num_periods)
         else:
             raise ValueError("either every event has a period or none has")
         self._arrange(baskets)
+        self.probe_share = probe_share
+        self.probe: Mask = probe_users(self.users.ids, probe_share)
+        """Which users [U] are probes: asked, and never learned from."""
 
     def _arrange(self, baskets: str) -> None:
         """Lay the events out user by user: `sequence` lists events, a user's oldest first."""
@@ -132,15 +144,20 @@ class Stream:
         lowest: Ints = np.minimum.accumulate(self.sequence_items + band) - band
         return lowest
 
-    def asked(self, period: int, *, share: float = 1.0, seed: int = 0) -> tuple[Questions, Asked]:
+    def asked(
+        self, period: int, *, share: float = 1.0, seed: int = 0, probes: bool = False
+    ) -> tuple[Questions, Asked]:
         """What is asked in `period`, and the targets, which no arm is shown.
 
         Events of one user with the same history share one question.
 
         Args:
             share: share of the users that are asked, drawn with `seed`.
+            probes: ask the probe users alone.
         """
         events = np.arange(self.bounds[period], self.bounds[period + 1])
+        if probes:
+            events = events[self.probe[self.user[events]]]
         if share < 1.0:
             chosen = np.random.default_rng(seed).random(len(self.users)) < share
             events = events[chosen[self.user[events]]]
@@ -177,29 +194,46 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Consecutive events of a stream, `start` ≤ row < `stop`."""
+    """Consecutive events of a stream, `start` ≤ row < `stop`, as an arm may learn from them.
+
+    Everything an arm reads here comes by way of `rows`, which leaves the probe users out. The
+    numbering is the stream's all the same, so that answers can be compared: `num_items` counts
+    items that probe users alone have taken, too.
+    """
 
     stream: Stream
     start: int
     stop: int
 
     def __len__(self) -> int:
+        """Events in this stretch of the stream, those of probe users among them."""
         return self.stop - self.start
+
+    @property
+    def rows(self) -> Ints:
+        """The stream's events [n] here that may be learned from: those of no probe user."""
+        learnable = ~self.stream.probe[self.stream.user[self.start : self.stop]]
+        return self.start + np.flatnonzero(learnable)
 
     @property
     def user(self) -> Ints:
         """User rows [n] int64."""
-        return self.stream.user[self.start : self.stop]
+        return self.stream.user[self.rows]
 
     @property
     def item(self) -> Ints:
         """Item rows [n] int64."""
-        return self.stream.item[self.start : self.stop]
+        return self.stream.item[self.rows]
 
     @property
     def num_items(self) -> int:
-        """How many items were seen up to the end of this slice."""
+        """How many items were seen up to the end of this slice, by whomever."""
         return int(self.stream.item[: self.stop].max()) + 1
+
+    @property
+    def so_far(self) -> Slice:
+        """Everything from the beginning of the stream to the end of this slice."""
+        return Slice(self.stream, 0, self.stop)
 
     def tail(self, share: float) -> Slice:
         """The latest `share` of the events."""
@@ -220,7 +254,7 @@ class Slice:
         stream, 1 … `max_distance` steps back (a basket is one step) and at most MAX_LAG lines.
         """
         stream = self.stream
-        later = stream.place[self.start : self.stop]
+        later = stream.place[self.rows]
         found: list[tuple[Ints, Ints, Ints]] = []
         for lag in range(1, MAX_LAG + 1):
             later = later[later - lag >= stream.user_start[later]]
@@ -241,15 +275,16 @@ class Slice:
 
     def sequences(self) -> tuple[Ints, Ints, Ints]:
         """The slice user by user: (items [n], oldest first; offsets [U+1]; users [U])."""
-        order = np.argsort(self.user, kind="stable")
-        users, counts = np.unique(self.user, return_counts=True)
-        return self.item[order], np.concatenate(([0], np.cumsum(counts))), users
+        rows = self.rows
+        order = np.argsort(self.stream.user[rows], kind="stable")
+        users, counts = np.unique(self.stream.user[rows], return_counts=True)
+        return self.stream.item[rows[order]], np.concatenate(([0], np.cumsum(counts))), users
 
     def events(self, seed: int) -> list[Event]:
         """The same events as the learner would read them from the log; keys hashed with `seed`."""
-        stream, rows = self.stream, range(self.start, self.stop)
-        keys = hashed(np.arange(self.start, self.stop), 2 * seed + 1).tolist()
-        user_keys = hashed(self.user, 2 * seed).tolist()
+        stream, rows = self.stream, self.rows
+        keys = hashed(rows, 2 * seed + 1).tolist()
+        user_keys = hashed(stream.user[rows], 2 * seed).tolist()
         users, items = stream.users.ids, stream.items.ids
         return [
             Event(
@@ -265,6 +300,20 @@ class Slice:
         ]
 
 
+def probe_users(ids: Sequence[str], share: float) -> Mask:
+    """Which of the users `ids` [U] are probes: about `share` of them, by BLAKE2b of the id.
+
+    The same users whatever the seed and whoever else is in the stream.
+
+    Raises:
+        ValueError: a share outside of [0, 1).
+    """
+    if not 0.0 <= share < 1.0:
+        raise ValueError(f"probes: must lie in [0, 1), got {share}")
+    keys = (int.from_bytes(blake2b(user.encode(), digest_size=8).digest()) for user in ids)
+    return np.fromiter((is_probe(key, share) for key in keys), dtype=np.bool_, count=len(ids))
+
+
 def hashed(rows: Ints, seed: int) -> npt.NDArray[np.uint64]:
     """Rows [n] → 64-bit hashes [n], uniform and without collisions for one seed.
 
@@ -276,29 +325,3 @@ def hashed(rows: Ints, seed: int) -> npt.NDArray[np.uint64]:
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return np.asarray(z ^ (z >> np.uint64(31)), dtype=np.uint64)
-
-
-def _equal_bounds(time_ms: Ints, num_periods: int) -> Ints:
-    """Bounds [T+2]: the base, then T periods of equal count; no instant is cut in two."""
-    total = len(time_ms)
-    shares = BASE_SHARE + (1.0 - BASE_SHARE) * np.arange(num_periods) / num_periods
-    cuts = np.round(shares * total).astype(np.int64)
-    if total:
-        cuts = np.searchsorted(time_ms, time_ms[np.maximum(cuts - 1, 0)], side="right")
-    bounds = np.concatenate(([0], cuts, [total])).astype(np.int64)
-    if (np.diff(bounds) < 1).any():
-        raise ValueError(
-            f"{total} positive events are too few for a base and {num_periods} periods"
-        )
-    return bounds
-
-
-def _own_bounds(period: Ints, num_periods: int | None) -> Ints:
-    if len(period) == 0 or (np.diff(period) < 0).any():
-        raise ValueError("the stream's own periods must be there and follow each other in time")
-    names = np.unique(period)
-    if len(names) < 2:
-        raise ValueError("the stream's own periods must be a base and at least one more")
-    last = len(names) if num_periods is None else min(len(names), num_periods + 1)
-    cuts = [int(np.searchsorted(period, name, side="right")) for name in names[:last]]
-    return np.asarray([0, *cuts], dtype=np.int64)

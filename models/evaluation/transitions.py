@@ -63,4 +63,9 @@ class Transitions(Arm):
         return SparseScores(answer.indices, answer.indptr, answer.data, self._rest)
 
     def costs(self) -> dict[str, float]:
-        return {"pairs_kept": float(self._followed.nnz)}
+        matrix = self._followed
+        parts = (matrix.data, matrix.indices, matrix.indptr, self._rest.scores)
+        return {
+            "pairs_kept": float(matrix.nnz),
+            "bytes_kept": float(sum(part.nbytes for part in parts)),
+        }

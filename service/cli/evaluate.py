@@ -4,64 +4,90 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from service.cli.runtime import read_settings
-from service.domain.weights import EventWeights
 from service.errors import BadRequest
 from service.settings import Settings
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from models.evaluation.protocol import Evaluation
+    from models.evaluation.arm import ArmSetup
+    from models.evaluation.protocol import RunStore
     from models.evaluation.stream import Columns, Stream
 
-FILE_WIDTH = 160
-"""Columns of the tables where stdout is no terminal."""
+
+EventsOption = Annotated[
+    Path | None, typer.Option(help="recorded interactions: CSV, CSV.gz, JSON Lines, Parquet")
+]
+ItemsOption = Annotated[
+    Path | None, typer.Option(help="item records; counted, no arm reads their text yet")
+]
+ArmsOption = Annotated[
+    str | None, typer.Option(help="comma-separated; `all`: every one; see --list-arms")
+]
+PeriodsOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="periods after the base [8, or those the file has]"),
+]
+StopAfterOption = Annotated[
+    int | None, typer.Option(min=1, help="ask the first so many periods only")
+]
+WindowOption = Annotated[
+    int | None, typer.Option(min=1, help="events in one update [a whole period]")
+]
+BasketsOption = Annotated[
+    str, typer.Option(help="events of a user at one time: a `set`, or `lines` in file order")
+]
+ProtocolOption = Annotated[
+    str, typer.Option(help="`strict`: an unseen item is a miss; `ader`: it is left out")
+]
+ShareOption = Annotated[
+    float, typer.Option(min=0.0001, max=1.0, help="share of the users that are asked")
+]
+ProbesOption = Annotated[
+    float,
+    typer.Option(
+        min=0.0, max=0.5, help="share of the users never learned from, to see forgetting by"
+    ),
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="of everything random; the first of them")]
+SeedsOption = Annotated[int, typer.Option(min=1, help="run so many seeds; figures are means")]
+ThreadsOption = Annotated[int, typer.Option(min=1, help="for torch")]
+JsonFileOption = Annotated[
+    Path | None, typer.Option("--json", help="write all figures to this file")
+]
+ResumeOption = Annotated[
+    Path | None,
+    typer.Option(help="keep finished runs in this folder, and skip those that are there"),
+]
+PlotsOption = Annotated[
+    Path | None, typer.Option(help="draw curves, matrices and costs into this folder as SVG")
+]
+ListArmsOption = Annotated[bool, typer.Option("--list-arms", help="say which arms there are")]
 
 
 def evaluate(
-    events: Annotated[
-        Path | None, typer.Option(help="recorded interactions: CSV, CSV.gz, JSON Lines, Parquet")
-    ] = None,
-    items: Annotated[
-        Path | None, typer.Option(help="item records; counted, no arm reads their text yet")
-    ] = None,
-    arms: Annotated[
-        str | None, typer.Option(help="comma-separated; `all`: every one; see --list-arms")
-    ] = None,
-    periods: Annotated[
-        int | None,
-        typer.Option(min=1, help="periods after the base [8, or those the file has]"),
-    ] = None,
-    stop_after: Annotated[
-        int | None, typer.Option(min=1, help="ask the first so many periods only")
-    ] = None,
-    window: Annotated[
-        int | None, typer.Option(min=1, help="events in one update [a whole period]")
-    ] = None,
-    baskets: Annotated[
-        str, typer.Option(help="events of a user at one time: a `set`, or `lines` in file order")
-    ] = "set",
-    protocol: Annotated[
-        str, typer.Option(help="`strict`: an unseen item is a miss; `ader`: it is left out")
-    ] = "strict",
-    share: Annotated[
-        float, typer.Option(min=0.0001, max=1.0, help="share of the users that are asked")
-    ] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="of everything random")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="for torch")] = 1,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="write all figures to this file")
-    ] = None,
-    list_arms: Annotated[
-        bool, typer.Option("--list-arms", help="say which arms there are")
-    ] = False,
+    events: EventsOption = None,
+    items: ItemsOption = None,
+    arms: ArmsOption = None,
+    periods: PeriodsOption = None,
+    stop_after: StopAfterOption = None,
+    window: WindowOption = None,
+    baskets: BasketsOption = "set",
+    protocol: ProtocolOption = "strict",
+    share: ShareOption = 1.0,
+    probes: ProbesOption = 0.1,
+    seed: SeedOption = 0,
+    seeds: SeedsOption = 1,
+    threads: ThreadsOption = 1,
+    json_file: JsonFileOption = None,
+    resume: ResumeOption = None,
+    plots: PlotsOption = None,
+    list_arms: ListArmsOption = False,
 ) -> None:
     """Measure on a recorded stream how well learning pays, beside simpler methods.
 
@@ -78,14 +104,18 @@ def evaluate(
         return
     if events is None:
         raise typer.BadParameter("must name a file", param_hint="--events")
+    if plots is not None:
+        _require_plots()
     settings = read_settings()
+    from service.cli.recordings import read_columns, read_item_ids
+
     try:
         if protocol not in READINGS:
             raise ValueError(f"--protocol: must be one of {', '.join(READINGS)}")
         names = [kind.name for kind in KINDS] if arms == "all" else _listed(arms)
         kinds = named(DEFAULT if arms is None else names)
         item_ids = None if items is None else read_item_ids(items)
-        stream = _stream(read_columns(events, settings), periods, baskets)
+        stream = _stream(read_columns(events, settings), periods, baskets, probes)
     except ValueError as error:
         raise BadRequest(f"evaluate: {error}") from None
     document = {
@@ -93,72 +123,58 @@ def evaluate(
         "protocol": protocol,
         "run": {
             "seed": seed,
+            "seeds": seeds,
             "window": window,
             "baskets": baskets,
             "share": share,
+            "probes": probes,
+            "stop_after": stop_after,
             "threads": threads,
             "arms": [kind.name for kind in kinds],
         },
     }
-    document |= _measure(document, stream, settings, stop_after=stop_after)
-    _show(document)
-    if json_file is not None:
-        json_file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    document |= _measure(document, stream, settings, resume)
+    _deliver(document, json_file, plots)
     if not document["arms"]:
         raise typer.Exit(1)
 
 
-def read_columns(path: Path, settings: Settings) -> Columns:
-    """The file's events with the weights that the service would give them.
+def _require_plots() -> None:
+    """Say before hours of work, not after, that nothing can be drawn here."""
+    if find_spec("matplotlib") is None:
+        raise BadRequest("evaluate: --plots needs matplotlib: pip install 'freshet[plots]'")
 
-    Raises:
-        BadStream: the file cannot be read, or names an event type the settings do not know.
-    """
-    from models.evaluation.stream import Columns
-    from service.streams import BadStream, read_stream
 
-    weights = EventWeights(settings.event_types, settings.positive_from)
-    columns = Columns([], [], [], [], [], [])
-    for row in read_stream(path):
-        if row.type not in settings.event_types:
-            known = ", ".join(settings.event_types)
-            raise BadStream(f"{path}, line {row.line}: type {row.type!r} is not one of {known}")
-        columns.append(
-            row.user_id,
-            row.item_id,
-            time_ms=row.time_ms,
-            type=row.type,
-            weight=weights.weight(row.type, row.value),
-            period=row.period,
+def _deliver(document: dict[str, Any], json_file: Path | None, plots: Path | None) -> None:
+    """Tables, the file and the drawings."""
+    from service.cli.figures import show
+
+    show(document)
+    if json_file is not None:
+        json_file.write_text(
+            json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8"
         )
-    return columns
+    if plots is not None:
+        from service.cli.plots import draw
 
-
-def read_item_ids(path: Path) -> set[str]:
-    """The ids of an item file.
-
-    Raises:
-        BadStream: the file cannot be read.
-    """
-    from service.streams import read_records
-
-    return {str(record["item_id"]) for _, record in read_records(path, ("item_id",))}
+        for path in draw(document, plots):
+            typer.echo(f"drawn: {path}", err=True)
 
 
 def _listed(arms: str | None) -> list[str]:
     return [name.strip() for name in (arms or "").split(",") if name.strip()]
 
 
-def _stream(columns: Columns, periods: int | None, baskets: str) -> Stream:
+def _stream(columns: Columns, periods: int | None, baskets: str, probes: float) -> Stream:
     from models.evaluation.stream import Stream
 
-    return Stream(columns, num_periods=periods, baskets=baskets)
+    return Stream(columns, num_periods=periods, baskets=baskets, probe_share=probes)
 
 
 def _measure(
-    document: dict[str, Any], stream: Stream, settings: Settings, *, stop_after: int | None
+    document: dict[str, Any], stream: Stream, settings: Settings, resume: Path | None
 ) -> dict[str, Any]:
-    """Run the arms under a progress bar on stderr; the figures as JSON values."""
+    """Run the arms, seed by seed, under a progress bar on stderr; the figures as JSON values."""
     import time
 
     import torch
@@ -174,24 +190,47 @@ def _measure(
     torch.set_num_threads(asked["threads"])
     started = time.perf_counter()
     columns = (TextColumn("{task.description:18}"), BarColumn(), TextColumn("{task.fields[doing]}"))
+    evaluations = []
     with Progress(
         *columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True
     ) as bars:
-        tasks = {name: bars.add_task(name, total=1.0, doing="") for name in asked["arms"]}
+        tasks = {
+            name: bars.add_task(name, total=asked["seeds"], doing="") for name in asked["arms"]
+        }
+        for number in range(asked["seeds"]):
+            setup = ArmSetup(
+                config=settings.learning, seed=asked["seed"] + number, window=asked["window"]
+            )
 
-        def progress(arm: str, doing: str, done: float) -> None:
-            bars.update(tasks[arm], completed=done, doing=doing)
+            def progress(arm: str, doing: str, done: float, number: int = number) -> None:
+                bars.update(tasks[arm], completed=number + done, doing=doing)
 
-        evaluation: Evaluation = run(
-            stream,
-            named(asked["arms"]),
-            ArmSetup(config=settings.learning, seed=asked["seed"], window=asked["window"]),
-            clock=time.perf_counter,
-            stop_after=stop_after,
-            share=asked["share"],
-            progress=progress,
-        )
-    return {**report(evaluation, document["protocol"]), "wall_s": time.perf_counter() - started}
+            evaluations.append(
+                run(
+                    stream,
+                    named(asked["arms"]),
+                    setup,
+                    clock=time.perf_counter,
+                    stop_after=asked["stop_after"],
+                    share=asked["share"],
+                    share_seed=asked["seed"],
+                    store=_store(resume, asked, stream, setup),
+                    progress=progress,
+                )
+            )
+    figures = report(evaluations, document["protocol"])
+    return figures | {"wall_s": time.perf_counter() - started}
+
+
+def _store(
+    folder: Path | None, asked: dict[str, Any], stream: Stream, setup: ArmSetup
+) -> RunStore | None:
+    """Where finished runs of just these circumstances are kept."""
+    if folder is None:
+        return None
+    from service.cli.runs import RunFiles, circumstances
+
+    return RunFiles(folder, circumstances(stream, setup, asked))
 
 
 def _data(events: Path, stream: Stream, item_ids: set[str] | None) -> dict[str, Any]:
@@ -202,57 +241,8 @@ def _data(events: Path, stream: Stream, item_ids: set[str] | None) -> dict[str, 
         "users": len(stream.users),
         "items": len(stream.items),
         "base": int(stream.bounds[1]),
+        "probe_users": int(stream.probe.sum()),
     }
     if item_ids is not None:
         data["items_described"] = sum(item in item_ids for item in stream.items.ids)
     return data
-
-
-def _show(document: dict[str, Any]) -> None:
-    """The tables, on stdout."""
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
-    data = document["data"]
-    console.print(
-        f"{data['file']}: {data['positive']:,} positive events of {data['users']:,} users, "
-        f"{data['items']:,} items",
-        highlight=False,
-    )
-    console.print(_figures(document))
-    console.print(_curve(document))
-    sys.stdout.flush()
-    for name, error in document["failed"].items():
-        typer.echo(f"{name} failed: {error}", err=True)
-    typer.echo(f"seed {document['run']['seed']}, {document['wall_s']:.0f} s in all")
-
-
-def _figures(document: dict[str, Any]) -> Table:
-    from rich.table import Table
-
-    table = Table(title=f"{document['protocol']}, mean of {len(document['periods'])} periods")
-    table.add_column("arm", no_wrap=True)
-    for heading in ("R@10", "R@20", "MRR@20", "NDCG@20", "fit s", "update s", "answer s"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, arm in document["arms"].items():
-        quality = [_short(arm[key]) for key in ("recall@10", "recall@20", "mrr@20", "ndcg@20")]
-        seconds = [f"{arm[key]:.1f}" for key in ("fit_s", "update_s", "answer_s")]
-        table.add_row(name, *quality, *seconds)
-    return table
-
-
-def _curve(document: dict[str, Any]) -> Table:
-    from rich.table import Table
-
-    table = Table(title="Recall@20 per period")
-    table.add_column("period", justify="right", no_wrap=True)
-    for name in document["arms"]:
-        table.add_column(name, justify="right")
-    for place, period in enumerate(document["periods"]):
-        recall = [arm["per_period"]["recall@20"][place] for arm in document["arms"].values()]
-        table.add_row(str(period["period"]), *map(_short, recall))
-    return table
-
-
-def _short(figure: float) -> str:
-    return f"{figure:.4f}".removeprefix("0")

@@ -195,3 +195,14 @@ def test_methods_stand_together_in_any_order() -> None:
         states.append(weights(second_window(settings, parent)))
     for key, tensor in states[0].items():
         torch.testing.assert_close(tensor, states[1][key], rtol=2e-2, atol=2e-3)
+
+
+@pytest.mark.parametrize("encoder", sorted(ENCODERS))
+def test_before_anything_is_consolidated_none_does_anything(encoder: str) -> None:
+    """To the bit: versions that differ in methods alone share their first update."""
+    all_of_them = dataclasses.replace(config(None, encoder), methods=tuple(METHODS))
+    found, expected = (
+        learn_window(LearningState.initial(settings), window(), seed=1, draw=())
+        for settings in (all_of_them, config(None, encoder))
+    )
+    assert not different(weights(found), weights(expected))

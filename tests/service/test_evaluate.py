@@ -36,8 +36,9 @@ def test_figures_go_to_stdout_and_to_the_file(events: Path, tmp_path: Path) -> N
     items.write_text("item_id,title\ni1,One\ni2,Two\n")
     written = tmp_path / "figures.json"
     result = _run(
-        "--events", events, "--items", items, "--arms", ARMS, "--periods", 4, "--json", written
-    )
+        "--events", events, "--items", items, "--arms", ARMS, "--periods", 4, "--probes", 0,
+        "--json", written,
+    )  # fmt: skip
     figures = json.loads(written.read_text())
 
     assert result.exit_code == 0, result.output
@@ -50,6 +51,7 @@ def test_figures_go_to_stdout_and_to_the_file(events: Path, tmp_path: Path) -> N
         "users": 6,
         "items": 10,
         "base": 180,
+        "probe_users": 0,
         "items_described": 2,
     }
     assert figures["protocol"] == "strict"
@@ -73,11 +75,84 @@ def test_the_service_s_own_update_learns(events: Path, tmp_path: Path) -> None:
     assert arms["freshet"]["costs"]["positions_trained"] > 0
 
 
+@pytest.fixture
+def walked(tmp_path: Path) -> Path:
+    """Thirty users walk round ten items: enough for some of them to be probes."""
+    path = tmp_path / "walked.csv"
+    lines = ["user_id,item_id,timestamp"]
+    lines += [f"u{n % 30},i{(n % 30 + n // 30) % 10},{n}" for n in range(900)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"EMBEDDING_DIM": 8, "FULL_EPOCHS": 1, "EPOCHS": 1, "MIN_STEPS": 5}.items():
+        monkeypatch.setenv(f"FRESHET_LEARNING__{name}", str(value))
+
+
+def test_the_whole_protocol_from_file_to_figures(
+    walked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _small(monkeypatch)
+    written, plots = tmp_path / "figures.json", tmp_path / "plots"
+    result = _run("--events", walked, "--arms", "frozen,finetune,replay,full-retrain",
+                  "--probes", 0.3, "--periods", 3, "--seeds", 2, "--seed", 5, "--json", written,
+                  "--resume", tmp_path / "runs", "--plots", plots)  # fmt: skip
+    figures = json.loads(written.read_text())
+
+    assert result.exit_code == 0, result.output
+    assert figures["data"]["probe_users"] > 0
+    assert figures["run"]["seeds"] == 2
+    for name, arm in figures["arms"].items():
+        assert [seed["seed"] for seed in arm["seeds"]] == [5, 6]
+        mean = sum(seed["recall@20"] for seed in arm["seeds"]) / 2
+        assert arm["recall@20"] == pytest.approx(mean)
+        assert len(arm["continual"]["matrix"]) == 4
+        assert {len(line) for line in arm["continual"]["matrix"]} == {3}
+        assert {"value", "low", "high"} == set(arm["continual"]["bwt"])
+        assert (plots / f"forgetting-{name}.svg").stat().st_size > 0
+        assert len(list((tmp_path / "runs").glob(f"{name}-[56]-*.npz"))) == 2
+    arms = figures["arms"]
+    assert arms["frozen"]["continual"]["bwt"]["value"] == 0.0
+    assert arms["full-retrain"]["update_ratio"] == 1.0
+    assert arms["full-retrain"]["continual"]["intransigence"]["value"] == 0.0
+    assert arms["full-retrain"]["costs"]["events_replayed"] > 0
+    assert arms["replay"]["costs"]["events_replayed"] > 0 == arms["finetune"]["costs"]["bytes_kept"]
+    assert arms["replay"]["update_total_s"] == pytest.approx(3 * arms["replay"]["update_s"])
+    assert "what was forgotten" in result.stdout
+
+
+def test_a_second_run_takes_what_the_first_has_finished(walked: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    for written in (first, second):
+        result = _run("--events", walked, "--arms", "popularity,markov", "--periods", 3,
+                      "--resume", tmp_path / "runs", "--json", written)  # fmt: skip
+        assert result.exit_code == 0, result.output
+    one, other = (json.loads(path.read_text())["arms"] for path in (first, second))
+
+    assert one == other, "seconds, too: nothing was measured again"
+
+
+def test_drawings_are_refused_at_the_start_without_their_library(
+    walked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.cli.evaluate.find_spec", lambda name: None)
+    result = _run("--events", walked, "--arms", "popularity", "--plots", tmp_path / "plots")
+
+    assert "--plots needs matplotlib" in str(result.exception)
+    assert not (tmp_path / "plots").exists()
+
+
 def test_arms_are_listed_with_a_line_each() -> None:
     result = _run("--list-arms")
 
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0].startswith("frozen ")
+    listed = {line.split()[0] for line in result.stdout.splitlines()}
+    assert {
+        "full-retrain", "warm-retrain", "last-period", "l2", "ewc", "online-ewc", "replay",
+        "ewc-replay",
+    } <= listed  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def flipped() -> Stream:
 
 def _recall(stream: Stream, *names: str, window: int | None = None) -> dict[str, list[float]]:
     setup = ArmSetup(config=SMALL, window=window)
-    figures = report(evaluate(stream, named(names), setup, clock=time.perf_counter))
+    figures = report([evaluate(stream, named(names), setup, clock=time.perf_counter)])
     assert not figures["failed"]
     return {name: figures["arms"][name]["per_period"]["recall@10"] for name in names}
 

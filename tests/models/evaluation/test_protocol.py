@@ -79,7 +79,7 @@ def test_the_failure_of_one_arm_does_not_lose_the_others(clock: Iterator[int]) -
     evaluation = evaluate(
         cycles(users=5, steps=20), kinds, ArmSetup(), clock=lambda: float(next(clock))
     )
-    figures = report(evaluation)
+    figures = report([evaluation])
 
     assert figures["failed"] == {"breaking": "RuntimeError: out of order"}
     assert list(figures["arms"]) == ["diary"]
@@ -99,7 +99,7 @@ def test_figures_are_those_of_the_ranks(clock: Iterator[int]) -> None:
     )
     kinds = [ArmKind("diary", "", lambda _: Diary())]
     evaluation = evaluate(stream, kinds, ArmSetup(), clock=lambda: float(next(clock)))
-    strict, ader = report(evaluation), report(evaluation, "ader")
+    strict, ader = report([evaluation]), report([evaluation], "ader")
     arm = strict["arms"]["diary"]
 
     assert arm["recall@20"] == pytest.approx(2 / 3)
@@ -120,7 +120,7 @@ def test_an_unknown_reading_is_refused(clock: Iterator[int]) -> None:
         cycles(users=5, steps=20), [], ArmSetup(), clock=lambda: float(next(clock))
     )
     with pytest.raises(ValueError, match="strict, ader"):
-        report(evaluation, "kind")
+        report([evaluation], "kind")
 
 
 def test_arms_are_named_in_the_order_of_the_table() -> None:

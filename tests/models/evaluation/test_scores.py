@@ -74,3 +74,23 @@ def test_sparse_scores_miss_what_they_do_not_cover() -> None:
     scores = SparseScores(none, np.zeros(2, int), np.empty(0), SharedScores([2.0, 1.0]))
 
     assert scores.ranks(np.zeros(3, int), np.array([0, 1, 2])).tolist() == [1.0, 2.0, np.inf]
+
+
+def test_a_limited_answer_is_that_over_the_first_items_alone(random: np.random.Generator) -> None:
+    values = random.integers(0, 4, size=(8, 40)) * (random.random((8, 40)) < 0.4)
+    rest = random.integers(0, 6, size=40).astype(np.float64)
+    matrix = csr_matrix(values.astype(np.float64))
+    rows, targets = random.integers(0, 8, size=300), random.integers(0, 40, size=300)
+    sparse = SparseScores(matrix.indices, matrix.indptr, matrix.data, SharedScores(rest))
+    written = values * 1_000.0 + rest
+    dense = DenseScores(torch.from_numpy(written))
+    expected = [
+        _plain_rank(written[row, :25], target) if target < 25 else np.inf
+        for row, target in zip(rows, targets, strict=True)
+    ]
+    shared = [_plain_rank(rest[:25], target) if target < 25 else np.inf for target in targets]
+
+    assert sparse.limited(25).ranks(rows, targets).tolist() == expected
+    assert dense.limited(25).ranks(rows, targets).tolist() == expected
+    assert SharedScores(rest).limited(25).ranks(rows, targets).tolist() == shared
+    assert sparse.limited(99).ranks(rows, targets).tolist() == sparse.ranks(rows, targets).tolist()
