@@ -145,8 +145,9 @@ def test_an_update_leaves_the_parent_as_it_was(name: str, encoder: str) -> None:
         assert torch.equal(part, kept[key])
 
 
-@each_pair
-def test_learning_goes_on_under_it(name: str, encoder: str) -> None:
+@each_method
+def test_learning_goes_on_under_it(name: str) -> None:
+    encoder = min(method_named(name).encoders)
     settings = dataclasses.replace(config(name, encoder), min_steps=80, embedding_dim=32)
     state = grown_up(settings)
     assert purity(state, "A") > 0.7, "a half is chance"
