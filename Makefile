@@ -1,10 +1,11 @@
 # Two commands are enough for a newcomer: `make demo` and `make test`.
 
-PYTHON ?= python3
-VENV   := .venv
-BIN    := $(VENV)/bin
-EVENTS ?=
-ARGS   ?=
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+EVENTS  ?=
+ARGS    ?=
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types bench docs clean
@@ -17,8 +18,8 @@ install: $(VENV)/.installed  ## make .venv with everything that the service need
 demo: install  ## run everything on this machine and watch it learn [EVENTS=file.csv] [ARGS=…]
 	@$(BIN)/freshet demo $(if $(EVENTS),--events "$(EVENTS)") $(ARGS)
 
-test: $(VENV)/.installed-test  ## run every test [ARGS=…]
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.installed-test  ## run every test [ARGS=…] [WORKERS=n]
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-test  ## check style, format and what may import what
 	@$(BIN)/ruff check .

@@ -31,7 +31,7 @@ def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         ("FRESHET_WINDOW__MAX_EVENTS", "0", "FRESHET_WINDOW__MAX_EVENTS"),
         ("FRESHET_EVENT_TYPES", '{"view": 1.0}', "'click' is the default type"),
         ("FRESHET_LEARNING__METHODS", '["ewk"]', "allowed are"),
-        ("FRESHET_LEARNING__DECAY", "2", "^FRESHET_LEARNING__DECAY: must lie in"),
+        ("FRESHET_LEARNING__DROPOUT", "2", "^FRESHET_LEARNING__DROPOUT: must lie in"),
         (
             "FRESHET_LEARNING__METHODS",
             "online-ewc",
@@ -52,7 +52,7 @@ def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         ("FRESHET_PROT", "9000", "^FRESHET_PROT: there is no such setting; .* FRESHET_PORT$"),
         ("FRESHET_WINDW__MAX_EVENTS", "5", "the nearest is FRESHET_WINDOW__MAX_EVENTS"),
         ("FRESHET_DATABASE", "x", "the nearest is FRESHET_DATABASE_URL"),
-        ("FRESHET_LEARNING__EWC_LAMBDAS", "2", "the nearest is FRESHET_LEARNING__EWC_LAMBDA"),
+        ("FRESHET_LEARNING__DROPOUTS", "2", "the nearest is FRESHET_LEARNING__DROPOUT"),
         ("FRESHET_QQ", "2", "^FRESHET_QQ: there is no such setting$"),
     ],
 )
