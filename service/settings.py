@@ -76,6 +76,10 @@ class ServingSettings(BaseModel):
     )
     lists_size: int = Field(1_000, ge=1, description="length of the trending and popular lists")
     trending_half_life_h: float = Field(6.0, gt=0, description="decay of trending")
+    rows: Literal["float32", "float16", "int8"] = Field(
+        "float32",
+        description="how item vectors are kept to be searched: in less memory, and more slowly",
+    )
     drain_s: float = Field(
         3.0, ge=0, description="seconds between not-ready and the end of accepting on SIGTERM"
     )
