@@ -76,6 +76,10 @@ class ServingSettings(BaseModel):
     )
     lists_size: int = Field(1_000, ge=1, description="length of the trending and popular lists")
     trending_half_life_h: float = Field(6.0, gt=0, description="decay of trending")
+    rows: Literal["float32", "float16", "int8"] = Field(
+        "float32",
+        description="how item vectors are kept to be searched: in less memory, and more slowly",
+    )
     drain_s: float = Field(
         3.0, ge=0, description="seconds between not-ready and the end of accepting on SIGTERM"
     )
@@ -107,6 +111,43 @@ class LearnerSettings(BaseModel):
     )
     full_nice: int = Field(
         10, ge=0, le=19, description="niceness of the process that trains a full retrain"
+    )
+
+
+class DriftSettings(BaseModel):
+    """What is done when the model becomes worse on what comes; without a detector, nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    detector: Literal["none", "adwin", "page-hinkley"] = Field(
+        "none",
+        description="what watches the prequential recall of the windows for a fall; one costs the"
+        " learner some 90 MB and, once, seconds",
+    )
+    adwin_delta: float = Field(
+        0.002, gt=0, lt=1, description="δ of `adwin`: larger is quicker and more often wrong"
+    )
+    tolerance: float = Field(
+        0.01, ge=0, le=1, description="of `page-hinkley`: a fall of recall that is nothing"
+    )
+    threshold: float = Field(
+        0.5,
+        gt=0,
+        description="of `page-hinkley`: falls beyond the tolerance that, summed over windows, raise"
+        " the alarm; smaller is quicker and more often wrong",
+    )
+    min_windows: int = Field(
+        10, ge=1, description="of `page-hinkley`: windows that are seen before it may alarm"
+    )
+    memory: int = Field(
+        500, ge=20, le=10_000, description="latest windows, at most, that a detector looks back on"
+    )
+    windows: int = Field(10, ge=0, description="windows after an alarm that answer it with …")
+    interval_factor: float = Field(
+        1.0, gt=0, le=1, description="… the update interval, events and age, times this, and …"
+    )
+    learning_rate_factor: float = Field(
+        1.0, gt=0, le=100, description="… the learning rate times this"
     )
 
 
@@ -177,6 +218,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     serving: ServingSettings = ServingSettings()
     limits: LimitSettings = LimitSettings()
+    drift: DriftSettings = DriftSettings()
     learner: LearnerSettings = LearnerSettings()
     learning: LearningConfig = LearningConfig()
 

@@ -143,6 +143,12 @@ class Metrics:
             registry=to,
         )
 
+        self.learner_drift_alarms = Gauge(
+            "freshet_learner_drift_alarms",
+            "Alarms of the drift detector since the learner's start.",
+            registry=to,
+        )
+
     def show_learner(self, said: Mapping[str, Any] | None) -> None:
         """Take over what the learner's status document says; None when none is heard."""
         said = said or {}
@@ -153,6 +159,7 @@ class Metrics:
             (self.learner_lag_events, said.get("lag_events")),
             (self.learner_update_seconds, last.get("update_s")),
             (self.learner_positions_per_s, last.get("positions_per_s")),
+            (self.learner_drift_alarms, said.get("drift_alarms")),
         ):
             gauge.set(float("nan") if value is None else value)
         for verdict, count in (said.get("verdicts") or {}).items():

@@ -26,7 +26,9 @@ _ROW_RATE = 3.0
 class Session:
     """The moving parts of one update: a grown copy of the net, its optimizers, the pulls."""
 
-    def __init__(self, state: LearningState, seed: int, device: str | torch.device) -> None:
+    def __init__(
+        self, state: LearningState, seed: int, device: str | torch.device, rate: float = 1.0
+    ) -> None:
         self.config = state.config
         self.net = state.net.grown(len(state.items), len(state.users), device)
         sizes = {name: len(tensor) for name, tensor in self.net.snapshot().items()}
@@ -57,7 +59,7 @@ class Session:
         )
         self.device = device
         pulls = self._pulls()
-        rate = self.config.learning_rate
+        rate = rate * self.config.learning_rate
         self._items = TableOptimizer(
             self.net.items.rows,
             self.row_states["items"],

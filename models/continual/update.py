@@ -59,6 +59,7 @@ def update(
     seed: int,
     epochs: int | None = None,
     device: str | torch.device = "cpu",
+    rate: float = 1.0,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> tuple[LearningState, UpdateReport]:
@@ -73,6 +74,7 @@ def update(
         epochs: passes; None takes the configured ones. See `_plan` for where these give fewer than
             `min_steps` steps.
         device: where to compute; the result lies on the CPU.
+        rate: multiplies the configured learning rate.
         progress: called with the share done.
         cancelled: asked before each step.
 
@@ -82,7 +84,7 @@ def update(
     Raises:
         LearningCancelledError: `cancelled` said so.
     """
-    session = Session(state, seed, device)
+    session = Session(state, seed, device, rate)
     of = (state.items.rows, state.users.rows)
     both, fresh = SampleSet.of([*new, *drawn], *of), SampleSet.of(new, *of)
     losses, steps = [], 0

@@ -66,6 +66,7 @@ def learn_window(
     seed: int,
     draw: Sequence[Sample],
     device: str = "cpu",
+    rate: float = 1.0,
     progress: Callable[[float], None] | None = None,
 ) -> Candidate:
     """Learn one window of the log.
@@ -82,6 +83,7 @@ def learn_window(
             candidate, on a CPU to the bit.
         draw: replayed samples.
         device: where to compute.
+        rate: multiplies the learning rate of this update, of no later one.
         progress: called with the share done.
     """
     split = split_window(parent, events, seed)
@@ -90,7 +92,9 @@ def learn_window(
     given = Rehearsal(parent, draw, len(train), seed)
     methods = (parent.methods[name] for name in sorted(parent.methods))
     replayed = [sample for method in methods for sample in method.rehearse(given)]
-    learned, report = update(state, train, replayed, seed=seed, device=device, progress=progress)
+    learned, report = update(
+        state, train, replayed, seed=seed, device=device, rate=rate, progress=progress
+    )
     report = replace(report, new_users=len(state.users) - len(parent.users))
     admitted: Sequence[Sample] = train
     for name in sorted(learned.methods):

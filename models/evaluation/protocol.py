@@ -81,6 +81,7 @@ def evaluate(
     share: float = 1.0,
     share_seed: int | None = None,
     store: RunStore | None = None,
+    learned: Stream | None = None,
     progress: Progress = lambda arm, doing, done: None,
 ) -> Evaluation:
     """Run every arm over the stream with one seed; the failure of one does not lose the others.
@@ -93,6 +94,7 @@ def evaluate(
         stop_after: ask no more than the first so many periods.
         share: share of the users that are asked; all but the probes are learned from.
         share_seed: draws them; None takes the setup's. Probe users are asked all, about forgetting.
+        learned: what the arms learn from where that is not `stream` itself; see `noise.py`.
         store: finished runs are taken from here, and kept here.
         progress: see `Progress`.
     """
@@ -110,7 +112,8 @@ def evaluate(
             progress(kind.name, "kept from before", 1.0)
             continue
         try:
-            _Trial(kind.make(setup), run, stream, clock, progress).run(asked, probed)
+            trial = _Trial(kind.make(setup), run, stream, learned or stream, clock, progress)
+            trial.run(asked, probed)
         except Exception as error:  # whatever breaks one arm, the others are still of use
             run.error = f"{type(error).__name__}: {error}"
         else:
@@ -128,6 +131,7 @@ class _Trial:
     arm: Arm
     record: ArmRun
     stream: Stream
+    learned: Stream
     clock: Callable[[], float]
     progress: Progress
 
@@ -135,7 +139,7 @@ class _Trial:
         share = 1.0 / (len(asked) + 1)
         self.progress(self.record.name, "base", 0.0)
         started = self.clock()
-        self.arm.fit(self.stream.slice(0))
+        self.arm.fit(self.learned.slice(0))
         self.record.fit_s = self.clock() - started
         self._ask_probes(probed)
         for period, (questions, targets) in enumerate(asked, start=1):
@@ -147,7 +151,7 @@ class _Trial:
             answered = self.clock()
             self.record.answer_s.append(answered - started)
             if probed or period < len(asked):  # else nothing is asked after the last
-                self.arm.update(self.stream.slice(period))
+                self.arm.update(self.learned.slice(period))
                 self.record.update_s.append(self.clock() - answered)
                 self._ask_probes(probed)
         self.record.costs = dict(self.arm.costs())

@@ -101,12 +101,15 @@ class Stream:
             self.bounds = own_bounds(np.asarray(own, dtype=np.int64)[order], num_periods)
         else:
             raise ValueError("either every event has a period or none has")
-        self._arrange(baskets)
+        self.items_so_far: Ints = np.maximum.accumulate(self.item) + 1
+        """How many items [n] were seen up to and with each event."""
+        self.baskets = baskets
+        self.arrange()
         self.probe_share = probe_share
         self.probe: Mask = probe_users(self.users.ids, probe_share)
         """Which users [U] are probes: asked, and never learned from."""
 
-    def _arrange(self, baskets: str) -> None:
+    def arrange(self) -> None:
         """Lay the events out user by user: `sequence` lists events, a user's oldest first."""
         total = len(self.user)
         self.sequence: Ints = np.argsort(self.user, kind="stable")
@@ -114,7 +117,7 @@ class Stream:
         first = np.ones(total, dtype=bool)
         first[1:] = users[1:] != users[:-1]
         step = first.copy()
-        step[1:] |= (times[1:] != times[:-1]) if baskets == "set" else True
+        step[1:] |= (times[1:] != times[:-1]) if self.baskets == "set" else True
         places = np.arange(total)
         self.user_start: Ints = np.maximum.accumulate(np.where(first, places, 0))
         self.step_start: Ints = np.maximum.accumulate(np.where(step, places, 0))
@@ -122,6 +125,7 @@ class Stream:
         self.place: Ints = np.empty(total, dtype=np.int64)
         self.place[self.sequence] = places
         self.sequence_items: Ints = self.item[self.sequence]
+        self.__dict__.pop("_lowest", None)
         self.sequence_times: Ints = times
 
     @property
@@ -135,7 +139,7 @@ class Stream:
     def known(self, period: int) -> tuple[int, int]:
         """How many users and items were seen before `period`: their rows are the first ones."""
         stop = int(self.bounds[period])
-        return int(self.user[:stop].max()) + 1, int(self.item[:stop].max()) + 1
+        return int(self.user[:stop].max()) + 1, int(self.items_so_far[stop - 1])
 
     @cached_property
     def _lowest(self) -> Ints:
@@ -228,7 +232,7 @@ class Slice:
     @property
     def num_items(self) -> int:
         """How many items were seen up to the end of this slice, by whomever."""
-        return int(self.stream.item[: self.stop].max()) + 1
+        return int(self.stream.items_so_far[self.stop - 1])
 
     @property
     def so_far(self) -> Slice:

@@ -72,11 +72,15 @@ class ExactIndex:
         if excluded is not None and len(excluded) != len(queries):
             raise ValueError(f"excluded: {len(excluded)} sets for {len(queries)} queries")
         rows = None if allowed is None else allowed.sort().values
-        vectors = self._vectors if rows is None else self._vectors.index_select(0, rows)
-        scores = queries @ vectors.T
+        scores = self._scores(queries, rows)
         if excluded is not None:
             _exclude(scores, rows, len(self), excluded)
         return _best(scores, rows, k)
+
+    def _scores(self, queries: Tensor, rows: Tensor | None) -> Tensor:
+        """Scores [B, A] of `rows` [A], [B, N] of all where it is None."""
+        vectors = self._vectors if rows is None else self._vectors.index_select(0, rows)
+        return queries @ vectors.T
 
 
 def _exclude(scores: Tensor, rows: Tensor | None, size: int, excluded: Sequence[Tensor]) -> None:

@@ -132,7 +132,8 @@ async def open_services(
         feed = CatalogueFeed(catalogue.changes_since)
         lists = ListsFeed(popularity, settings.serving)
         checkpoints = CheckpointStore(settings.data_dir / "checkpoints")
-        watcher = Watcher(registry, checkpoints, metrics, poll_s=settings.serving.poll_s)
+        serving = settings.serving
+        watcher = Watcher(registry, checkpoints, metrics, poll_s=serving.poll_s, rows=serving.rows)
         services = Services(
             settings=settings,
             replica_id=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",

@@ -54,6 +54,14 @@ ProbesOption = Annotated[
         min=0.0, max=0.5, help="share of the users never learned from, to see forgetting by"
     ),
 ]
+NoiseOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND:SHARE",
+        help="spoil so much of what is learned, not of what is asked: `labels` (other items),"
+        " `duplicates` or `bots`, such as labels:0.1",
+    ),
+]
 SeedOption = Annotated[int, typer.Option(min=0, help="of everything random; the first of them")]
 SeedsOption = Annotated[int, typer.Option(min=1, help="run so many seeds; figures are means")]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="for torch")]
@@ -81,6 +89,7 @@ def evaluate(
     protocol: ProtocolOption = "strict",
     share: ShareOption = 1.0,
     probes: ProbesOption = 0.1,
+    noise: NoiseOption = None,
     seed: SeedOption = 0,
     seeds: SeedsOption = 1,
     threads: ThreadsOption = 1,
@@ -96,6 +105,7 @@ def evaluate(
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read when torch is imported
     from models.evaluation.arms import DEFAULT, KINDS, named
+    from models.evaluation.noise import Noise
     from models.evaluation.report import READINGS
 
     if list_arms:
@@ -113,6 +123,7 @@ def evaluate(
         if protocol not in READINGS:
             raise ValueError(f"--protocol: must be one of {', '.join(READINGS)}")
         names = [kind.name for kind in KINDS] if arms == "all" else _listed(arms)
+        spoilt = None if noise is None else str(Noise.parse(noise))
         kinds = named(DEFAULT if arms is None else names)
         item_ids = None if items is None else read_item_ids(items)
         stream = _stream(read_columns(events, settings), periods, baskets, probes)
@@ -128,6 +139,7 @@ def evaluate(
             "baskets": baskets,
             "share": share,
             "probes": probes,
+            "noise": spoilt,
             "stop_after": stop_after,
             "threads": threads,
             "arms": [kind.name for kind in kinds],
@@ -215,11 +227,21 @@ def _measure(
                     share=asked["share"],
                     share_seed=asked["seed"],
                     store=_store(resume, asked, stream, setup),
+                    learned=_learned(stream, asked["noise"], setup.seed),
                     progress=progress,
                 )
             )
     figures = report(evaluations, document["protocol"])
     return figures | {"wall_s": time.perf_counter() - started}
+
+
+def _learned(stream: Stream, noise: str | None, seed: int) -> Stream:
+    """What the arms learn from: the stream itself, or one spoilt by this seed."""
+    if noise is None:
+        return stream
+    from models.evaluation.noise import Noise, noisy
+
+    return noisy(stream, Noise.parse(noise), seed)
 
 
 def _store(

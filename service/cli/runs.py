@@ -49,6 +49,8 @@ def circumstances(stream: Stream, setup: ArmSetup, asked: Mapping[str, Any]) -> 
         "share_seed": asked["seed"] if asked["share"] < 1.0 else None,
         "threads": asked["threads"],
     }
+    if asked.get("noise") is not None:
+        options["noise"] = asked["noise"]
     digest.update(json.dumps(options, sort_keys=True).encode())
     for texts in (stream.users.ids, stream.items.ids, stream.types):
         digest.update(json.dumps(list(texts)).encode())

@@ -84,7 +84,8 @@ class WindowStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WindowRecord:
-    """A stretch of the log that is, was, or will not be learned. Its bounds and seed are facts.
+    """A stretch of the log that is, was, or will not be learned. Its bounds, seed and rate
+    are facts.
 
     It covers the entries after `start` up to and with `end`.
     """
@@ -98,6 +99,8 @@ class WindowRecord:
     """sha256 (hex) of the file that holds the replay draw."""
     status: WindowStatus
     events: int
+    rate: float = 1.0
+    """What the learning rate is multiplied by."""
     reason: str | None = None
     """Why the gate refused it."""
 

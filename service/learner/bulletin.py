@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from service.domain.versions import Head
 from service.learner.archiving import Archiving
+from service.learner.drift import Drift
 from service.learner.status import State, Status
 from service.learner.stores import Stores
 from service.learner.unlearned import Unlearned
@@ -19,12 +20,14 @@ class Bulletin:
         stores: Stores,
         unlearned: Unlearned,
         watch: Watch,
+        drift: Drift,
         archiving: Archiving,
         status: Status,
     ) -> None:
         self._stores = stores
         self._unlearned = unlearned
         self._watch = watch
+        self._drift = drift
         self._archiving = archiving
         self._status = status
 
@@ -32,6 +35,7 @@ class Bulletin:
         """Nothing is in work; `head` is where learning stands."""
         repeats = self._archiving.repeats
         first = self._unlearned.cut(head.position, 1)
+        interval = self._drift.reaction(head).interval
         self._status.turn(State.WAITING)
         self._status.say(
             epoch=head.epoch,
@@ -39,11 +43,14 @@ class Bulletin:
             position=str(head.position),
             lag_events=self._unlearned.count(head.position),
             next_update_ms=(
-                max(self._watch.due_ms(first), now_ms()) if first and first.events else None
+                max(self._watch.due_ms(first, interval), now_ms())
+                if first and first.events
+                else None
             ),
             dead_letters=self._stores.log.dead_letters(),
             dedupe_ids=len(repeats),
             dedupe_from_ms=repeats.reach_ms,
             buffer=len(self._stores.buffer),
+            drift=self._drift.said(head),
             job_id=job_id,
         )

@@ -29,6 +29,7 @@ from service.learner.champion import champion
 from service.learner.child import Run
 from service.learner.committing import Committed, Committing, Work
 from service.learner.device import device_of
+from service.learner.drift import Drift
 from service.learner.fence import Fence
 from service.learner.incremental import Incremental
 from service.learner.learning import Abandoned, Learning, LearnWindow, Lesson, given_up
@@ -80,17 +81,20 @@ class Learner:
         self._states = States(stores.registry, stores.checkpoints, config)
         self._unlearned = Unlearned(stores.log, stores.archive)
         self._watch = Watch(self._unlearned, settings.window)
+        self._drift = Drift(stores.registry, settings.drift, config.top_k)
         self._fence = Fence(stores.registry, status.is_another_alive)
         self._archiving = Archiving(self._unlearned, stores.archive, settings.log)
         self._opening = Opening(stores, self._archiving, signals, config, reached)
-        self._learning = Learning(self._states, device, learn, reached)
+        self._learning = Learning(self._states, device, learn, self._drift, reached)
         self._committing = Committing(stores, config, reached)
         rebuilding = Rebuilding(stores, signals, config, self._go_on)
         self._aftermath = Aftermath(stores, settings.learner, rebuilding, reached)
         self._incremental = Incremental(stores.jobs, stores.registry, self._unlearned)
         self._retrain = Retrain(stores, settings, self._unlearned, device)
         self._catch_up = CatchUp(stores, self._opening, self._learning, config)
-        self._bulletin = Bulletin(stores, self._unlearned, self._watch, self._archiving, status)
+        self._bulletin = Bulletin(
+            stores, self._unlearned, self._watch, self._drift, self._archiving, status
+        )
         self._attempts = Attempts(stores.registry, settings.learner.max_attempts)
         self._generation: int | None = None
 
@@ -161,12 +165,13 @@ class Learner:
     def _learn_next(self, head: Head) -> bool:
         asked = self._incremental.look(head), self._retrain.wants()
         until = max((position for position in asked if position is not None), default=None)
-        cut = self._watch.look(head.position, self._log_ms(), until)
+        reaction = self._drift.reaction(head)
+        cut = self._watch.look(head.position, self._log_ms(), until, reaction.interval)
         self._bulletin.waiting(head, self._incremental.job_id)
         if cut is None:
             return False
         if cut.events:
-            self._learn(head, self._opening.open(head, cut))
+            self._learn(head, self._opening.open(head, cut, reaction.rate))
         else:  # what could not be decoded alone: no window comes to take it along
             passed = self._stores.registry.pass_by(head, cut.end)
             self._bulletin.waiting(passed, self._incremental.job_id)

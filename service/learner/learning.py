@@ -18,6 +18,7 @@ from models.continual.state import LearningState
 from models.continual.window import Candidate
 from models.interactions import Event, Sample
 from service.domain.versions import Head, WindowRecord
+from service.learner.drift import Drift
 from service.learner.metrics import lesson_metrics, old_change
 from service.learner.opening import Material
 from service.learner.states import States
@@ -43,6 +44,7 @@ class LearnWindow(Protocol):
         seed: int,
         draw: Sequence[Sample],
         device: str,
+        rate: float,
         progress: Progress | None,
     ) -> Candidate: ...
 
@@ -69,13 +71,17 @@ class Learning:
         states: versions to learn from and to be judged against.
         device: where torch computes, `cpu` or `cuda`.
         learn: the update itself.
+        drift: what watches the scores.
         reached: called at each named step.
     """
 
-    def __init__(self, states: States, device: str, learn: LearnWindow, reached: Reached) -> None:
+    def __init__(
+        self, states: States, device: str, learn: LearnWindow, drift: Drift, reached: Reached
+    ) -> None:
         self._states = states
         self._device = device
         self._learn = learn
+        self._drift = drift
         self._reached = reached
 
     def lesson(
@@ -95,6 +101,7 @@ class Learning:
         tip = self._states.to_learn_from(head.tip)
         active = self._states.as_it_was(head.active)
         scores = prequential(replace(active, memory=tip.memory), material.events)
+        metrics = lesson_metrics(window, material, scores, self._drift.judged(head, scores))
         self._reached(SCORED)
         began = time.perf_counter()
         try:
@@ -103,7 +110,7 @@ class Learning:
             raise
         except Exception as error:  # whatever a window does to the models, it may not block the log
             log.exception("learning failed; the window is refused", window=window.window_id)
-            return _failed(error, window, material, scores)
+            return _refused(f"Learning failed: {type(error).__name__}: {error}"[:500], metrics)
         update_s = time.perf_counter() - began
         self._reached(LEARNED)
         verdict = self.judge(head, candidate.state, candidate.holdout, champion, window.seed)
@@ -114,7 +121,7 @@ class Learning:
             accepted=verdict.accepted,
             gate=asdict(verdict),
             champion=_best(head.active, champion, verdict),
-            metrics=lesson_metrics(window, material, scores)
+            metrics=metrics
             | {
                 "update": candidate.report.as_dict(),
                 "update_s": round(update_s, 3),
@@ -126,13 +133,14 @@ class Learning:
     def learn(
         self, parent: LearningState, window: WindowRecord, material: Material, progress: Progress
     ) -> Candidate:
-        """The window's update alone, from `parent`, with its recorded seed and draw."""
+        """The window's update alone, from `parent`, with its recorded seed, draw and rate."""
         return self._learn(
             parent,
             material.events,
             seed=window.seed,
             draw=material.draw,
             device=self._device,
+            rate=window.rate,
             progress=progress,
         )
 
@@ -165,19 +173,9 @@ def _best(active: int, champion: int | None, verdict: Verdict) -> int | None:
 def given_up(window: WindowRecord, deaths: int) -> Lesson:
     """The lesson of a window that no learner survived: refused, not tried again, not even read."""
     reason = f"{deaths} learners have died in this window; it is passed by."
-    return _refused(reason, window, Material.unread(), {})
+    return _refused(reason, lesson_metrics(window, Material.unread(), {}, {}))
 
 
-def _failed(
-    error: Exception, window: WindowRecord, material: Material, scores: dict[str, Any]
-) -> Lesson:
-    reason = f"Learning failed: {type(error).__name__}: {error}"[:500]
-    return _refused(reason, window, material, scores)
-
-
-def _refused(
-    reason: str, window: WindowRecord, material: Material, scores: dict[str, Any]
-) -> Lesson:
+def _refused(reason: str, metrics: dict[str, Any]) -> Lesson:
     verdict = Verdict(False, REFUSED, reason, {}, {}, None)
-    metrics = lesson_metrics(window, material, scores)
     return Lesson(None, (), False, asdict(verdict), None, metrics)

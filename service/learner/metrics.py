@@ -11,12 +11,15 @@ from service.learner.opening import Material
 
 
 def lesson_metrics(
-    window: WindowRecord, material: Material, prequential: dict[str, Any]
+    window: WindowRecord,
+    material: Material,
+    prequential: dict[str, Any],
+    drift: dict[str, Any],
 ) -> dict[str, Any]:
     """What is known of a window before it is learned.
 
     `prequential` is test-then-train: the active model on events it has not learned, popularity
-    beside it.
+    beside it. `drift` is what a detector says of it; without one, nothing is recorded.
     """
     return {
         "window": facts(window),
@@ -25,6 +28,7 @@ def lesson_metrics(
         "repeats": material.repeats,
         "replayed": len(material.draw),
         "prequential": prequential,
+        **({"drift": drift} if drift else {}),
     }
 
 

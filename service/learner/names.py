@@ -28,4 +28,5 @@ def facts(window: WindowRecord) -> dict[str, Any]:
         "seed": window.seed,
         "draw_digest": window.draw_digest,
         "events": window.events,
+        "rate": window.rate,
     }

@@ -56,8 +56,11 @@ class Opening:
         self._config = config
         self._reached = reached
 
-    def open(self, head: Head, cut: Cut) -> WindowRecord:
+    def open(self, head: Head, cut: Cut, rate: float = 1.0) -> WindowRecord:
         """Commit the window after the head's position up to the cut's end.
+
+        Args:
+            rate: what the learning rate is multiplied by, whoever learns it and how often.
 
         Raises:
             StaleHead: the head has moved.
@@ -69,7 +72,13 @@ class Opening:
         digest = self._stores.archive.write_draw(draw_name(start, head.tip), draw)
         self._reached(DRAWN)
         window = self._stores.registry.open_window(
-            head, start=start, end=cut.end, seed=seed, draw_digest=digest, events=cut.events
+            head,
+            start=start,
+            end=cut.end,
+            seed=seed,
+            draw_digest=digest,
+            events=cut.events,
+            rate=rate,
         )
         self._reached(OPENED)
         return window

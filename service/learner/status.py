@@ -14,6 +14,8 @@ whether a learner that was fenced may take over.
     repeats, dead_letters       events dropped as repeats since the start; undecodable entries
     dedupe_ids, dedupe_from_ms  the window of remembered event ids: how many, and since when
     buffer                      samples in the replay buffer
+    drift                       the detector, its last alarm and the windows since; null for none
+    drift_alarms                alarms since the start
     job_id                      the job in work
 """
 
@@ -72,6 +74,7 @@ class Status:
             "refused": 0,
             "verdicts": {},
             "repeats": 0,
+            "drift_alarms": 0,
         }
         self._heard_s = time.monotonic()
         self._ended = threading.Event()
@@ -102,13 +105,23 @@ class Status:
 
     def learned(self, lesson: Lesson, done: Committed) -> None:
         """Count an update, and keep its numbers as the last ones."""
-        numbers = ("events", "positive", "repeats", "update_s", "positions_per_s", "prequential")
+        numbers = (
+            "events",
+            "positive",
+            "repeats",
+            "update_s",
+            "positions_per_s",
+            "prequential",
+            "drift",
+        )
         counter = "updates" if done.accepted else "refused"
         verdict, verdicts = lesson.gate["verdict"], self._fields["verdicts"]
+        drift = lesson.metrics.get("drift", {})
         self.say(
             **{counter: self._fields[counter] + 1},
             verdicts={**verdicts, verdict: verdicts.get(verdict, 0) + 1},
             repeats=self._fields["repeats"] + lesson.metrics.get("repeats", 0),
+            drift_alarms=self._fields["drift_alarms"] + drift.get("alarm", False),
             last_update={
                 "version": done.version,
                 "accepted": done.accepted,
@@ -118,6 +131,8 @@ class Status:
             },
         )
         log.info("window", **self._fields["last_update"])
+        if drift.get("alarm"):
+            log.warning("drift: recall has fallen", version=done.version, **drift)
 
     @property
     def fields(self) -> dict[str, Any]:

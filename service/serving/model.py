@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
+from models.compression import compress
 from models.nets import load_serving
+from models.ranking.compressed import CompressedIndex
 from models.ranking.index import ExactIndex
 from models.vocabulary import Vocabulary
 from service.domain.versions import VersionRecord
@@ -28,6 +30,14 @@ _WARM_UP_ROUNDS = 2
 _WARM_UP_BATCH = 8
 
 
+class Vectors(Protocol):
+    """A tensor [N, D], or something that is read like one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Tensor: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ServingModel:
     """One version, ready to answer."""
@@ -37,8 +47,8 @@ class ServingModel:
     max_history: int
     items: Vocabulary
     users: Vocabulary
-    vectors: Tensor
-    """Item vectors [N, D]."""
+    vectors: Vectors
+    """Item vectors [N, D], read by `vectors[rows]`; exactly those that the index scores by."""
     index: Index
     net: Net | None
     """None for a version that has learned nothing."""
@@ -62,8 +72,12 @@ class ServingModel:
         )
 
     @classmethod
-    def load(cls, record: VersionRecord, bundle: Bundle) -> ServingModel:
+    def load(cls, record: VersionRecord, bundle: Bundle, rows: str = "float32") -> ServingModel:
         """Build a version from its verified files and try it once.
+
+        Args:
+            rows: how item vectors are kept to be searched, one of `models.compression.ROWS`; the
+                encoder's own table stays as it was trained.
 
         Raises:
             ValueError: the bundle makes no net, or one whose vectors are not finite.
@@ -75,14 +89,15 @@ class ServingModel:
             raise ValueError(f"version {record.version}: item vectors are not finite")
         if len(vectors) != len(items):
             raise ValueError(f"version {record.version}: {len(vectors)} rows, {len(items)} items")
+        kept = compress(vectors, rows)
         model = cls(
             version=record.version,
             learned_until_ms=record.learned_until_ms,
             max_history=net.max_history,
             items=items,
             users=users,
-            vectors=vectors,
-            index=ExactIndex.build(vectors),
+            vectors=vectors if rows == "float32" else kept,
+            index=ExactIndex.build(vectors) if rows == "float32" else CompressedIndex(kept),
             net=net,
             knows_users=net.encoder.has_users,
         )

@@ -62,6 +62,7 @@ class Watcher:
         registry: the head and the versions.
         checkpoints: their files.
         poll_s: seconds between two looks at the head.
+        rows: see `ServingModel.load`.
     """
 
     def __init__(
@@ -71,11 +72,13 @@ class Watcher:
         metrics: Metrics,
         *,
         poll_s: float,
+        rows: str = "float32",
     ) -> None:
         self._registry = registry
         self._checkpoints = checkpoints
         self._metrics = metrics
         self._poll_s = poll_s
+        self._rows = rows
         self._served = Served(ServingModel.empty(FIRST_RECORD), 0, now_ms())
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -173,6 +176,6 @@ class Watcher:
         if record.origin is Origin.INITIAL:
             return ServingModel.empty(record)
         bundle = self._checkpoints.load(version, record.digest, parts=("serving",))
-        model = ServingModel.load(record, bundle)
+        model = ServingModel.load(record, bundle, self._rows)
         self._metrics.model_load_seconds.observe(time.perf_counter() - started)
         return model

@@ -7,12 +7,14 @@ both leave the windows saying what the model knows.
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Select, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.domain.interactions import Position
 from service.domain.versions import VersionStatus, WindowStatus
 from service.storage.tables import HeadRow, Version, Window
+
+_NO_BOUND = 2**31 - 1
 
 
 def make_active(session: Session, head: HeadRow, version: int, now: int) -> None:
@@ -87,12 +89,16 @@ def _tell_windows(session: Session, lineage: Select[tuple[int]]) -> None:
         )
 
 
-def lineage_of(version: int) -> Select[tuple[int]]:
-    """The version and its ancestors: a recursive query, to stand within others however long."""
-    start = select(Version.version, Version.parent).where(Version.version == version)
+def lineage_of(version: int, most: int = _NO_BOUND) -> Select[tuple[int]]:
+    """The version and its ancestors, the latest `most`: a recursive query, to stand within others
+    however long."""
+    place = literal(1).label("place")
+    start = select(Version.version, Version.parent, place).where(Version.version == version)
     line = start.cte(recursive=True)
     line = line.union_all(
-        select(Version.version, Version.parent).where(Version.version == line.c.parent)
+        select(Version.version, Version.parent, line.c.place + 1).where(
+            Version.version == line.c.parent, line.c.place < most
+        )
     )
     return select(line.c.version)
 

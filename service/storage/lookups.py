@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection
+from typing import Any
 
 from sqlalchemy import Engine, not_, select
 from sqlalchemy.exc import IntegrityError
@@ -80,6 +81,20 @@ class Lookups:
             query = query.where(Window.status.in_([status.value for status in statuses]))
         with reading(self._engine) as session:
             return [window_record(row) for row in session.scalars(query)]
+
+    def lessons(self, version: int, limit: int) -> list[dict[str, Any]]:
+        """The metrics of the windows that led to `version`, in the order of the log: those that its
+        lineage learned, and those refused on the way. The latest `limit` of them."""
+        lineage = activation.lineage_of(version, limit)
+        learned = select(Version.position_ms, Version.position_seq, Version.metrics).where(
+            Version.window_id.is_not(None), Version.version.in_(lineage)
+        )
+        refused = select(Window.end_ms, Window.end_seq, Window.metrics).where(
+            Window.status == WindowStatus.REFUSED.value, Window.parent.in_(lineage)
+        )
+        with reading(self._engine) as session:
+            found = [tuple(row) for query in (learned, refused) for row in session.execute(query)]
+        return [metrics for _, _, metrics in sorted(found, key=lambda row: row[:2])[-limit:]]
 
     def windows_ended_since(self, ms: int) -> list[WindowRecord]:
         """Windows that were learned or refused and opened at `ms` (Unix milliseconds) or later, in

@@ -56,6 +56,7 @@ def window_record(row: Window) -> WindowRecord:
         draw_digest=row.draw_digest,
         status=WindowStatus(row.status),
         events=row.events,
+        rate=row.rate,
         reason=row.gate.get("reason") if row.status == WindowStatus.REFUSED.value else None,
     )
 

@@ -66,8 +66,9 @@ class Registry(Lookups):
         seed: int,
         draw_digest: str,
         events: int,
+        rate: float = 1.0,
     ) -> WindowRecord:
-        """Make a window a fact: its bounds, seed and draw stand before work on it begins.
+        """Make a window a fact: its bounds, seed, draw and rate stand before work on it begins.
 
         Raises:
             StaleHead: the head has moved.
@@ -88,6 +89,7 @@ class Registry(Lookups):
                 draw_digest=draw_digest,
                 status=WindowStatus.OPEN.value,
                 events=events,
+                rate=rate,
                 attempts=0,
                 created_ms=now_ms(),
                 metrics={},

@@ -99,6 +99,8 @@ class Window(Table):
     draw_digest: Mapped[str] = mapped_column(String(64))
     status: Mapped[str] = mapped_column(String(16))
     events: Mapped[int]
+    rate: Mapped[float] = mapped_column(Float, server_default=text("1.0"))
+    """What the learning rate is multiplied by."""
     attempts: Mapped[int] = mapped_column(Integer)
     """How often work on it has begun."""
     created_ms: Mapped[int]

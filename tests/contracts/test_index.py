@@ -8,9 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.compression import compress
 from models.ranking import ExactIndex, Index
+from models.ranking.compressed import CompressedIndex
 
-INDEXES: list[Callable[[Tensor], Index]] = [ExactIndex.build]
+INDEXES: list[Callable[[Tensor], Index]] = [
+    ExactIndex.build,
+    lambda vectors: CompressedIndex(compress(vectors, "float32")),
+]
 
 pytestmark = pytest.mark.parametrize("build", INDEXES)
 

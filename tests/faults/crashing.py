@@ -93,6 +93,7 @@ def _dying_learn(reached: Callable[[str], None]) -> Callable[..., Candidate]:
         seed: int,
         draw: Sequence[Sample],
         device: str,
+        rate: float,
         progress: Callable[[float], None] | None,
     ) -> Candidate:
         half = {"passed": False}
@@ -102,7 +103,9 @@ def _dying_learn(reached: Callable[[str], None]) -> Callable[..., Candidate]:
                 half["passed"] = True
                 reached(TRAINING)
 
-        return learn_window(parent, events, seed=seed, draw=draw, device=device, progress=watched)
+        return learn_window(
+            parent, events, seed=seed, draw=draw, device=device, rate=rate, progress=watched
+        )
 
     return learn
 

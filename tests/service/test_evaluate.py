@@ -133,6 +133,24 @@ def test_a_second_run_takes_what_the_first_has_finished(walked: Path, tmp_path: 
     assert one == other, "seconds, too: nothing was measured again"
 
 
+def test_noise_is_learned_and_not_asked(walked: Path, tmp_path: Path) -> None:
+    figures = {}
+    for noise in (None, "labels:1", "bots:0.2"):
+        written, spoilt = tmp_path / "figures.json", () if noise is None else ("--noise", noise)
+        result = _run("--events", walked, "--arms", "markov", "--periods", 3, "--json", written,
+                      "--resume", tmp_path / "runs", *spoilt)  # fmt: skip
+        assert result.exit_code == 0, result.output
+        figures[noise] = json.loads(written.read_text())
+        assert figures[noise]["run"]["noise"] == noise
+
+    plain = figures[None]
+    assert {json.dumps(one["periods"]) for one in figures.values()} == {
+        json.dumps(plain["periods"])
+    }
+    assert figures["labels:1"]["arms"]["markov"]["mrr@20"] < plain["arms"]["markov"]["mrr@20"] - 0.3
+    assert len(list((tmp_path / "runs").glob("markov-*.npz"))) == 3, "no run stands for another"
+
+
 def test_drawings_are_refused_at_the_start_without_their_library(
     walked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +180,8 @@ def test_arms_are_listed_with_a_line_each() -> None:
         (["--protocol", "kind"], "must be one of strict, ader"),
         (["--baskets", "bags"], "must be set or lines"),
         (["--periods", "500"], "too few"),
+        (["--noise", "labels"], "must be KIND:SHARE"),
+        (["--noise", "labels:2"], "must lie in"),
     ],
 )
 def test_what_cannot_be_is_said(events: Path, arguments: list[str], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -14,11 +15,15 @@ from pathlib import Path
 import httpx
 import pytest
 import redis
+from anyio import to_thread
 
+from models.compression import Rows
 from service.api.app import create_app
 from service.api.drain import Drain
+from service.api.services import open_services
+from service.serving.model import ServingModel
 from service.serving.watcher import Watcher
-from service.settings import Settings
+from service.settings import ServingSettings, Settings
 from service.storage.checkpoints import CheckpointStore
 from service.storage.keys import Keys
 from service.storage.presence import LearnerPresence
@@ -80,6 +85,24 @@ def test_a_publish_beside_a_pin_loads_nothing_anew(
     assert after.model is before.model
     assert (after.model.version, after.since_ms) == (good, before.since_ms)
     assert after.generation == publisher.registry.head().generation > before.generation
+
+
+@pytest.mark.parametrize("rows", ["float16", "int8"])
+def test_a_replica_keeps_the_rows_that_its_settings_ask_for(
+    settings: Settings, publisher: Publisher, rows: str
+) -> None:
+    publisher.publish(clicks(20, 10))
+    serving = ServingSettings.model_validate({"rows": rows})
+    changed = settings.model_copy(update={"serving": serving})
+
+    async def served() -> ServingModel:
+        async with open_services(changed, Metrics(), Drain()) as services:
+            await to_thread.run_sync(services.watcher.look)
+            return services.watcher.served.model
+
+    kept = asyncio.run(served()).vectors
+    assert isinstance(kept, Rows)
+    assert str(kept.values.dtype) == f"torch.{rows}"
 
 
 def test_the_page_says_what_this_is_and_loads_nothing_from_elsewhere(

@@ -48,7 +48,7 @@ def brute_force(want: Want) -> list[str]:
     model = want.model
     rows = [model.items.row(item) for item in want.history if item in model.items]
     query = model.encode([rows[-model.max_history :]], [-1])
-    scores = (query @ model.vectors.T)[0].tolist()
+    scores = (query @ model.vectors[:].T)[0].tolist()
     order = sorted(range(len(scores)), key=lambda row: (-scores[row], row))
     eligible = [
         model.items.id(row)
@@ -130,7 +130,7 @@ def test_a_user_without_history_is_unknown_to_the_encoder_of_histories(
 def test_items_like_one_are_ranked_by_their_vectors(model: ServingModel) -> None:
     want = Want(model, CatalogueView(), 59, like="i0", exclude=frozenset({"i0"}))
     ranked = retrieve([want])[0]
-    expected = model.vectors @ model.vectors[model.items.row("i0")]
+    expected = model.vectors[:] @ model.vectors[model.items.row("i0")]
     assert {item for item, _ in ranked} == set(model.items.ids) - {"i0"}
     for item, score in ranked:
         assert score == pytest.approx(float(expected[model.items.row(item)]), abs=1e-5)
@@ -157,3 +157,18 @@ def test_an_explanation_names_the_items_whose_absence_costs_most(model: ServingM
     }
     expected = sorted((name for name in lost if lost[name] > 0), key=lambda name: -lost[name])
     assert list(named) == expected
+
+
+@pytest.mark.parametrize("rows", ["float16", "int8"])
+def test_compressed_rows_answer_nearly_the_same_and_explain_what_they_answered(rows: str) -> None:
+    state = LearningState.initial(small_config("gru"))
+    state = learn_window(state, clicks(40, len(ITEMS)), seed=0, draw=()).state
+    record = VersionRecord(2, 1, VersionStatus.ACTIVE, Origin.INCREMENTAL, START, "", 0)
+    plain, small = (ServingModel.load(record, state.export(), kind) for kind in ("float32", rows))
+    wants = [Want(one, CatalogueView(), 10, history=("i0", "i2")) for one in (plain, small)]
+    expected, found = (dict(retrieve([want])[0]) for want in wants)
+    assert len(expected.keys() & found.keys()) >= 8
+    query = small.encode([[small.items.row(item) for item in ("i0", "i2")]], [-1])[0]
+    for item, score in found.items():
+        vector = small.vectors[[small.items.row(item)]][0]
+        assert score == pytest.approx(float(vector @ query), rel=1e-4, abs=1e-4)
