@@ -62,7 +62,7 @@ class LearningState:
         """Fresh weights over this state's vocabularies and memory, as a full retrain starts.
 
         Args:
-            config: another encoder or dimension; None keeps this state's.
+            config: another encoder, dimension or heads; None keeps this state's.
         """
         fresh = self._untrained(config or self.config, self.items, self.users, self.memory)
         net = fresh.net.grown(len(self.items), len(self.users))
@@ -149,7 +149,7 @@ class LearningState:
 
     @classmethod
     def recall(cls, bundle: Bundle, config: LearningConfig) -> LearningState:
-        """Vocabularies and memory of a bundle under another encoder or dimension, untrained.
+        """Vocabularies and memory of a bundle under another structure, untrained.
 
         Raises:
             ValueError: the bundle has another format.
