@@ -41,6 +41,8 @@ class LearningConfig:
     """Cosine scores with a learned temperature; plain dot products when false."""
     temperature: float = 12.0
     """Initial factor on cosine scores (the inverse temperature, learned afterwards)."""
+    type_heads: tuple[str, ...] = ()
+    """Event types with a head of their own on the encoder; all others share one query."""
 
     # one update
     learning_rate: float = 0.004
@@ -106,8 +108,11 @@ class LearningConfig:
             _one_of("methods", method, METHODS)
         for method, given in self.parameters.items():
             found("methods", method, METHODS).read(given)
-        if len(set(self.methods)) != len(self.methods):
-            raise ValueError(f"methods: each at most once, got {list(self.methods)}")
+        for name in ("methods", "type_heads"):
+            _each_once(name, getattr(self, name))
+        if "" in self.type_heads:
+            raise ValueError("type_heads: an event type has a name")
+        object.__setattr__(self, "type_heads", tuple(sorted(self.type_heads)))  # a set of names
         for name in (
             "embedding_dim",
             "layers",
@@ -146,6 +151,11 @@ class LearningConfig:
 def _one_of(name: str, value: str, allowed: Collection[str]) -> None:
     if value not in allowed:
         raise ValueError(f"{name}: {value!r} is not known; allowed are {', '.join(allowed)}")
+
+
+def _each_once(name: str, values: Collection[str]) -> None:
+    if len(set(values)) != len(values):
+        raise ValueError(f"{name}: each at most once, got {list(values)}")
 
 
 def _at_least(name: str, value: float, low: float) -> None:

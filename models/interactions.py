@@ -19,6 +19,7 @@ Rows = npt.NDArray[np.int64]
 START = -1
 """The input before a user's first item; also fills up short sequences, where no target follows."""
 NO_TARGET = -1
+NO_HEAD = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,23 +143,36 @@ class SequenceBatch:
 
     Shapes: `user_idx` [B] int64 (−1 unknown); `inputs` [B, S] int64 (START first, then items, −1
     for an unknown item and as filling); `targets` [B, S] int64 (−1 where there is none); `weights`
-    [B, S] float32. The query at position s may see inputs 0 … s.
+    [B, S] float32; `heads` [B, S] int64, which head each target is asked through (−1 the shared
+    query), or None where there are none. The query at position s may see inputs 0 … s.
     """
 
     user_idx: Tensor
     inputs: Tensor
     targets: Tensor
     weights: Tensor
+    heads: Tensor | None = None
 
     @property
     def num_targets(self) -> int:
         return int((self.targets >= 0).sum())
 
+    def until(self, steps: int) -> SequenceBatch:
+        """The first `steps` positions alone."""
+        return SequenceBatch(
+            self.user_idx,
+            self.inputs[:, :steps],
+            self.targets[:, :steps],
+            self.weights[:, :steps],
+            None if self.heads is None else self.heads[:, :steps],
+        )
+
     def looking_ahead(self, share: float, generator: np.random.Generator) -> SequenceBatch:
         """The same with a share of targets replaced, each by itself or a later one of its line.
 
-        Which later one is chosen uniformly. A sequence that repeats itself to the letter teaches
-        its next item and nothing else; the items further on teach what goes together.
+        Which later one is chosen uniformly; it brings its head along. A sequence that repeats
+        itself to the letter teaches its next item and nothing else; the items further on teach what
+        goes together.
         """
         if share <= 0.0:
             return self
@@ -168,12 +182,13 @@ class SequenceBatch:
         room = np.where(targets >= 0, last - steps, 0) + 1
         jump = (generator.random(targets.shape) * room).astype(np.int64)
         jump *= generator.random(targets.shape) < share
-        later = np.take_along_axis(targets, steps + jump, axis=1)
+        later = torch.from_numpy(steps + jump).to(self.targets.device)
         return SequenceBatch(
             self.user_idx,
             self.inputs,
-            torch.from_numpy(later).to(self.targets.device),
+            self.targets.gather(1, later),
             self.weights,
+            None if self.heads is None else self.heads.gather(1, later),
         )
 
 
@@ -182,7 +197,8 @@ class SampleSet:
     """Many samples in dense rows, ragged.
 
     Shapes for n samples of m items in all: `items` [m] int64 (−1 unknown), `offsets` [n+1] int64,
-    `num_targets` [n] int64, `users` [n] int64 (−1 unknown), `weights` [m] float32 (0 for context).
+    `num_targets` [n] int64, `users` [n] int64 (−1 unknown), `weights` [m] float32 (0 for context),
+    `heads` [m] int64 (−1 for context and types without one), None where there are no heads.
     """
 
     items: Rows
@@ -190,6 +206,7 @@ class SampleSet:
     num_targets: Rows
     users: Rows
     weights: npt.NDArray[np.float32]
+    heads: Rows | None = None
 
     @classmethod
     def of(
@@ -197,6 +214,7 @@ class SampleSet:
         samples: Sequence[Sample],
         item_rows: Callable[[Iterable[str]], Rows],
         user_rows: Callable[[Iterable[str]], Rows],
+        type_heads: Sequence[str] = (),
     ) -> SampleSet:
         """Look the samples' ids up.
 
@@ -204,6 +222,7 @@ class SampleSet:
             samples: of any length each.
             item_rows: ids to rows, −1 for an unknown one; a vocabulary's `rows`.
             user_rows: the same for users.
+            type_heads: the event types that have a head, in the order of the heads.
         """
         lengths = np.fromiter((len(sample.item_ids) for sample in samples), dtype=np.int64)
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
@@ -216,6 +235,7 @@ class SampleSet:
             num_targets=np.fromiter((s.num_targets for s in samples), dtype=np.int64),
             users=user_rows(sample.user_id for sample in samples),
             weights=weights,
+            heads=_heads(samples, offsets, type_heads) if type_heads else None,
         )
 
     def __len__(self) -> int:
@@ -272,6 +292,9 @@ class SampleSet:
         items = np.where(inside, self.items[at], START)
         inputs = np.concatenate([np.full((len(chosen), 1), START), items[:, :-1]], axis=1)
         is_target = inside & (steps[None, :] >= (lengths - self.num_targets[chosen])[:, None])
+        heads = None
+        if self.heads is not None:
+            heads = torch.from_numpy(np.where(is_target, self.heads[at], NO_HEAD)).to(device)
         return SequenceBatch(
             user_idx=torch.from_numpy(self.users[chosen]).to(device),
             inputs=torch.from_numpy(inputs).to(device),
@@ -279,4 +302,16 @@ class SampleSet:
             weights=torch.from_numpy(np.where(is_target, self.weights[at], np.float32(0))).to(
                 device
             ),
+            heads=heads,
         )
+
+
+def _heads(samples: Sequence[Sample], offsets: Rows, type_heads: Sequence[str]) -> Rows:
+    """The head of each item [m] by the type of its event; −1 for context and other types."""
+    numbers = {kind: number for number, kind in enumerate(type_heads)}
+    heads: Rows = np.full(int(offsets[-1]), NO_HEAD, np.int64)
+    for sample, end in zip(samples, offsets[1:], strict=True):
+        heads[end - sample.num_targets : end] = [
+            numbers.get(kind, NO_HEAD) for kind in sample.types
+        ]
+    return heads

@@ -26,6 +26,7 @@ METHODS: Mapping[str, str] = {
     "distillation": "models.continual.distillation:Distillation",
     "feature-extraction": "models.continual.transfer:FeatureExtraction",
     "reptile": "models.continual.reptile:Reptile",
+    "soft-sharing": "models.continual.soft_sharing:SoftSharing",
 }
 
 

@@ -11,12 +11,13 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.config import LearningConfig
+from service.domain.recommendations import DEFAULT_OBJECTIVE
 
 
 class WindowSettings(BaseModel):
@@ -253,6 +254,23 @@ class Settings(BaseSettings):
                 raise ValueError(f"the weight of {name!r} must lie in [0, 1e6)")
         return value
 
+    @model_validator(mode="after")
+    def _check_type_heads(self) -> Self:
+        positive = [name for name, weight in self.event_types.items() if weight > 0]
+        for name in self.learning.type_heads:
+            if name not in positive:
+                raise ValueError(
+                    f"learning.type_heads: {name!r} is no event type with a weight above 0;"
+                    f" there are {', '.join(positive)}"
+                )
+        return self
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The event types that recommendations can be asked for: the default and the heads."""
+        others = (name for name in self.learning.type_heads if name != DEFAULT_OBJECTIVE)
+        return (DEFAULT_OBJECTIVE, *others)
+
 
 def _read_json(name: str, value: Any, default: Any) -> Any:
     """A list of words or a mapping, either of which may be JSON text; anything else as it is."""
@@ -268,4 +286,5 @@ def _read_json(name: str, value: Any, default: Any) -> Any:
         raise ValueError(f"{name}: must be a mapping in JSON, such as {json.dumps(example)}")
     if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
         return value
-    raise ValueError(f"{name}: must be a list in JSON, such as {json.dumps(default)}")
+    listed = default or ("click", "purchase")
+    raise ValueError(f"{name}: must be a list in JSON, such as {json.dumps(listed)}")

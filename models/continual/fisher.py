@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.interactions import Rows, SampleSet, SequenceBatch
+from models.interactions import NO_HEAD, Rows, SampleSet, SequenceBatch
 from models.nets import ExampleGradients, Inputs, Recommender
 from models.objectives import NegativeSampler, softmax_coefficients
 from models.parameters import touched_rows
@@ -106,15 +106,7 @@ def _chosen(
         chunk = order[first : first + _EXAMPLES_AT_ONCE]
         batch = samples.batch(owner[chunk], device)
         longest = int(last[chunk].max()) + 1
-        yield (
-            SequenceBatch(
-                batch.user_idx,
-                batch.inputs[:, :longest],
-                batch.targets[:, :longest],
-                batch.weights[:, :longest],
-            ),
-            torch.from_numpy(last[chunk]).to(device),
-        )
+        yield batch.until(longest), torch.from_numpy(last[chunk]).to(device)
 
 
 def _add_chunk(
@@ -137,15 +129,17 @@ def _add_chunk(
     given = Inputs(net.vectors(item_rows), net.vectors(user_rows), inputs, touched_users.places[0])
     dense = net.layout.views(net.dense)
 
+    heads = None if batch.heads is None else batch.heads[examples, last]
     hidden, backward = net.encoder.examples(given, last, dense)
     with torch.enable_grad():
         leaf = hidden.requires_grad_()
-        queries = net.finish(leaf, dense)
+        headed = leaf if heads is None else net.heads(leaf, heads, dense)
+        queries = net.scaled(headed, dense)
     scores = queries.detach() @ given.items.T
     coefficients = _score_gradients(
         queries.detach(), given.items, targets, candidates, drawn.shift, labels, generator
     )
-    (to_hidden,) = torch.autograd.grad(queries, leaf, coefficients @ given.items)
+    to_hidden, to_headed = torch.autograd.grad(queries, [leaf, headed], coefficients @ given.items)
     found = backward(to_hidden)
 
     turned = net.normalize
@@ -155,8 +149,21 @@ def _add_chunk(
     if net.encoder.has_users:
         _add_users(fisher, found, given, user_rows, touched_users.rows, turned)
     temperature = (coefficients * scores).sum(1).square().sum() if turned else scores.new_zeros(())
-    squares = torch.cat([found.dense, temperature[None]])
+    squares = torch.cat(
+        [found.dense, *_head_squares(net, hidden.detach(), heads, to_headed), temperature[None]]
+    )
     fisher.dense = squares if fisher.dense is None else fisher.dense + squares
+
+
+def _head_squares(
+    net: Recommender, hidden: Tensor, heads: Tensor | None, gradient: Tensor
+) -> list[Tensor]:
+    """Those of the heads, in a list that is empty where the net has none."""
+    if not net.heads.types:
+        return []
+    if heads is None:
+        heads = torch.full((len(hidden),), NO_HEAD, device=hidden.device)
+    return [net.heads.squares(hidden, heads, gradient)]
 
 
 def _score_gradients(

@@ -37,7 +37,9 @@ class GenerativeReplay(Method):
     """Histories drawn item by item from the model that the update starts from; nothing is kept.
 
     The first item is drawn by how often items were met, each further one from the model's softmax
-    over its best `top` items after the history so far, none twice. So no event of anybody is stored
+    over its best `top` items after the history so far, none twice. Where event types have heads,
+    the lines are made up through the shared query and through each head by turns, and learned
+    through the same. So no event of anybody is stored
     for rehearsal, and the generator is trained continually, being the model itself. What it has
     forgotten it cannot rehearse: its gap to real replay grows with the number of updates.
 
@@ -63,12 +65,17 @@ class GenerativeReplay(Method):
         if wanted == 0 or length < 2 or state.updates == 0:
             return ()
         random = np.random.default_rng([given.seed, 3])
+        kinds = ["", *state.net.heads.types]
         counts = state.counts.numpy()
         first = random.choice(len(counts), size=wanted, p=counts / counts.sum())
+        turn = np.arange(wanted) % len(kinds)
+        parts = -(-wanted // _AT_ONCE)
         lines = np.concatenate(
             [
-                self._lines(given, part, length, random)
-                for part in np.array_split(first, -(-wanted // _AT_ONCE))
+                self._lines(given, part, heads, length, random)
+                for part, heads in zip(
+                    np.array_split(first, parts), np.array_split(turn - 1, parts), strict=True
+                )
             ]
         )
         ids = state.items.ids
@@ -77,22 +84,28 @@ class GenerativeReplay(Method):
                 user_id="",
                 item_ids=tuple(ids[row] for row in line),
                 num_targets=length,
-                types=("",) * length,
+                types=(kinds[place],) * length,
                 weights=(1.0,) * length,
                 key=0,
                 time_ms=0,
             )
-            for line in lines.tolist()
+            for line, place in zip(lines.tolist(), turn.tolist(), strict=True)
         ]
 
     def _lines(
-        self, given: Rehearsal, first: np.ndarray, length: int, random: np.random.Generator
+        self,
+        given: Rehearsal,
+        first: np.ndarray,
+        heads: np.ndarray,
+        length: int,
+        random: np.random.Generator,
     ) -> np.ndarray:
-        """Item rows [n, length] that go on from `first` [n]."""
+        """Item rows [n, length] that go on from `first` [n], each through its head of [n]."""
         net, vectors = given.parent.net, given.parent.net.item_vectors()
         lines = torch.from_numpy(first)[:, None]
         while lines.shape[1] < length:
-            queries = net.encode(lines.tolist(), [-1] * len(lines))
+            asked = heads.tolist() if net.heads.types else None
+            queries = net.encode(lines.tolist(), [-1] * len(lines), asked)
             scores = queries @ vectors.T
             scores.scatter_(1, lines, -torch.inf)
             best, rows = scores.topk(min(self.parameters.top, len(vectors) - lines.shape[1]))

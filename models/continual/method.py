@@ -84,6 +84,7 @@ class Step:
         candidates: [M], places in `rows`.
         shift: [M], the logQ correction of the candidates.
         weights: [T], of the events.
+        dense: the dense weights by name; differentiable.
         teacher: the recommender as it was at the start, frozen.
     """
 
@@ -98,6 +99,7 @@ class Step:
     candidates: Tensor
     shift: Tensor
     weights: Tensor
+    dense: Mapping[str, Tensor]
     teacher: Recommender
 
 

@@ -35,14 +35,16 @@ class Scored:
 def score(
     state: LearningState, samples: Sequence[Sample], among: npt.NDArray[np.int64] | None = None
 ) -> Scored:
-    """Rank every target of `samples` in full, each seen from the items before it.
+    """Rank every target of `samples` in full, each seen from the items before it, and through the
+    head of its event type where it has one.
 
     Args:
         state: whose net and vocabularies are asked.
         samples: any.
         among: rows of the items to rank among, ascending; None ranks among all.
     """
-    found = SampleSet.of(samples, state.items.rows, state.users.rows)
+    types = state.net.heads.types
+    found = SampleSet.of(samples, state.items.rows, state.users.rows, types)
     owners = np.repeat(np.arange(len(found)), found.num_targets)
     ranks = np.full(found.positions, np.inf)
     if not len(found) or not len(state.net.items):

@@ -105,7 +105,7 @@ def _losses(samples: Sequence[Sample], learned: LearningState) -> npt.NDArray[np
     sampler = NegativeSampler(learned.counts.numpy(), learned.config.num_negatives)
     drawn = sampler.draw(np.random.default_rng(learned.updates))
     vectors = learned.net.item_vectors()
-    found = SampleSet.of(samples, learned.items.rows, learned.users.rows)
+    found = _found(samples, learned)
     losses = np.zeros(len(found))
     for chosen in found.order(_AT_ONCE):
         batch = found.batch(chosen)
@@ -125,7 +125,7 @@ def _losses(samples: Sequence[Sample], learned: LearningState) -> npt.NDArray[np
 
 def _features(samples: Sequence[Sample], learned: LearningState) -> Tensor:
     """The query [n, D] after all but the last item of each sample."""
-    found = SampleSet.of(samples, learned.items.rows, learned.users.rows)
+    found = _found(samples, learned)
     features = torch.zeros(len(found), learned.net.items.dim)
     lengths = np.diff(found.offsets)
     for chosen in found.order(_AT_ONCE):
@@ -133,3 +133,8 @@ def _features(samples: Sequence[Sample], learned: LearningState) -> Tensor:
         last = torch.from_numpy(lengths[chosen] - 1)
         features[chosen] = queries[torch.arange(len(chosen)), last]
     return features
+
+
+def _found(samples: Sequence[Sample], learned: LearningState) -> SampleSet:
+    types = learned.net.heads.types
+    return SampleSet.of(samples, learned.items.rows, learned.users.rows, types)

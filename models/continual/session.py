@@ -133,11 +133,12 @@ class Session:
             net.vectors(items), net.vectors(user_rows), touched.places[0], touched_users.places[0]
         )
         hidden = net.encoder.queries(given, leaves, self.dropout)
-        queries = net.finish(hidden[wanted], leaves)
+        heads = None if batch.heads is None else batch.heads[wanted]
+        queries = net.finish(hidden[wanted], leaves, heads)
         loss = self._loss(queries, given.items, touched.places[1:], drawn, batch.weights[wanted])
         whole = loss
         if self.methods:
-            step = self._step(batch, replayed, wanted, touched, queries, given, drawn)
+            step = self._step(batch, replayed, wanted, touched, queries, given, drawn, leaves)
             for term in (method.loss(step) for method in self.methods.values()):
                 whole = whole if term is None else whole + term
         gradients = torch.autograd.grad(
@@ -160,6 +161,7 @@ class Session:
         queries: Tensor,
         given: Inputs,
         drawn: Candidates,
+        dense: Mapping[str, Tensor],
     ) -> Step:
         size, device = len(batch.user_idx), wanted.device
         owners = torch.arange(size, device=device)[:, None].expand_as(wanted)[wanted]
@@ -176,6 +178,7 @@ class Session:
             candidates=touched.places[2],
             shift=drawn.shift,
             weights=batch.weights[wanted],
+            dense=dense,
             teacher=self._teacher,
         )
 

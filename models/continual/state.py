@@ -62,7 +62,7 @@ class LearningState:
         """Fresh weights over this state's vocabularies and memory, as a full retrain starts.
 
         Args:
-            config: another encoder or dimension; None keeps this state's.
+            config: another encoder, dimension or heads; None keeps this state's.
         """
         fresh = self._untrained(config or self.config, self.items, self.users, self.memory)
         net = fresh.net.grown(len(self.items), len(self.users))
@@ -120,8 +120,8 @@ class LearningState:
         """The inverse of `export`; a method that the bundle does not know starts afresh.
 
         Raises:
-            ValueError: the bundle has another format, encoder, dimension or kind of score: its
-                weights are of no use under this config (see `recall`).
+            ValueError: the bundle has another format, encoder, dimension, kind of score or other
+                heads: its weights are of no use under this config (see `recall`).
         """
         _check(bundle.meta, config)
         items, users, memory = _remembered(bundle, config)
@@ -149,7 +149,7 @@ class LearningState:
 
     @classmethod
     def recall(cls, bundle: Bundle, config: LearningConfig) -> LearningState:
-        """Vocabularies and memory of a bundle under another encoder or dimension, untrained.
+        """Vocabularies and memory of a bundle under another structure, untrained.
 
         Raises:
             ValueError: the bundle has another format.
@@ -181,9 +181,10 @@ def _check(meta: dict[str, Any], config: LearningConfig) -> None:
         "encoder": config.encoder,
         "embedding_dim": config.embedding_dim,
         "normalize": config.normalize,
+        "type_heads": list(config.type_heads),
         **encoder_of(config).settings,
     }
-    found = {"format": meta.get("format"), **meta.get("net", {})}
+    found = {"format": meta.get("format"), "type_heads": [], **meta.get("net", {})}
     for name, value in asked.items():
         if found.get(name) != value:
             raise ValueError(f"{name}: the state has {found.get(name)!r}, asked for is {value!r}")

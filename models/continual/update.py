@@ -85,7 +85,7 @@ def update(
         LearningCancelledError: `cancelled` said so.
     """
     session = Session(state, seed, device, rate)
-    of = (state.items.rows, state.users.rows)
+    of = (state.items.rows, state.users.rows, state.net.heads.types)
     both, fresh = SampleSet.of([*new, *drawn], *of), SampleSet.of(new, *of)
     losses, steps = [], 0
     passes, size = _plan(len(both), state.config, epochs)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from models.evaluation.arm import ArmKind
-from models.evaluation.learning import Frozen, Learner
+from models.evaluation.learning import Frozen, Learner, MultiTask
 from models.evaluation.linear import Ease, ImplicitAls
 from models.evaluation.neighbours import SessionNeighbours
 from models.evaluation.popularity import OwnFrequency, Popularity, RecentPopularity
@@ -46,6 +46,12 @@ KINDS = (
     ),
     _learner("feature-extraction", "the encoder stands still after the base", "feature-extraction"),
     _learner("reptile", "new items begin where new items have ended", "reptile"),
+    ArmKind("multi-task", "freshet with a head for each event type, asked by type", MultiTask),
+    ArmKind(
+        "soft-sharing",
+        "the same with the heads held to each other",
+        lambda setup: MultiTask(setup, extra=("soft-sharing",)),
+    ),
     ArmKind("last-period", "fresh weights on the last period alone", LastPeriod),
     ArmKind("warm-retrain", "everything so far again, from the current weights", WarmRetrain),
     ArmKind(

@@ -119,10 +119,11 @@ class Learner(Arm):
         rows = np.full(len(history.items), -1, dtype=np.int64)
         rows[known] = self._rows[history.items[known]]
         listed, offsets = rows.tolist(), history.offsets.tolist()
-        ids = questions.stream.users.ids
-        queries = self._state.net.encode(
+        ids, net = questions.stream.users.ids, self._state.net
+        queries = net.encode(
             [listed[start:stop] for start, stop in pairwise(offsets)],
             self._state.users.rows(ids[user] for user in questions.users).tolist(),
+            net.heads.numbers(questions.types),
         )
         return DenseScores(queries.cpu() @ self._vectors.T)
 
@@ -147,6 +148,31 @@ class Learner(Arm):
             for tensor in method.state_dict().values()
         )
         return int(sample_bytes(kept)) + sum(tensor.nbytes for tensor in tensors)
+
+
+class MultiTask(Learner):
+    """The service's own update with a head for each event type of the base that is frequent enough.
+
+    A question is answered through the head of the type that it asks for. With fewer than two types
+    there is nothing to tell apart and no head.
+
+    Args:
+        setup: as for `Learner`; its own `type_heads` are not used.
+        extra: methods beside the configured ones.
+        enough: events of the base from which on a type has a head.
+    """
+
+    def __init__(self, setup: ArmSetup, *, extra: tuple[str, ...] = (), enough: int = 500) -> None:
+        super().__init__(setup, tuple(dict.fromkeys((*setup.config.methods, *extra))))
+        self._enough = enough
+
+    def fit(self, base: Slice) -> None:
+        counts = base.type_counts()
+        heads = tuple(kind for kind, events in counts.items() if kind and events >= self._enough)
+        heads = heads if len(counts) > 1 else ()
+        self.config = dataclasses.replace(self.config, type_heads=heads)
+        self._base = dataclasses.replace(self._base, type_heads=heads)
+        super().fit(base)
 
 
 class Frozen(Learner):

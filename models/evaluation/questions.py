@@ -34,21 +34,31 @@ class Histories:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Q questions; of the stream they show only what came before each.
+    """Q questions; of the stream they show only what came before each, and the type of event that
+    is asked for: "what will he buy next" is another question than "what will he click".
 
-    `starts` and `stops` bound the user's history in the stream's user-by-user order.
+    `starts` and `stops` bound the user's history in the stream's user-by-user order; `kinds` are
+    places in the stream's `type_names`.
     """
 
     stream: Stream
     users: Ints
     starts: Ints
     stops: Ints
+    kinds: Ints
 
     def __len__(self) -> int:
         return len(self.users)
 
     def __getitem__(self, rows: slice) -> Questions:
-        return Questions(self.stream, self.users[rows], self.starts[rows], self.stops[rows])
+        return Questions(
+            self.stream, self.users[rows], self.starts[rows], self.stops[rows], self.kinds[rows]
+        )
+
+    @property
+    def types(self) -> list[str]:
+        """The type of event that each question asks for."""
+        return [self.stream.type_names[kind] for kind in self.kinds]
 
     def chunks(self, size: int) -> Iterator[tuple[slice, Questions]]:
         for start in range(0, len(self), size):

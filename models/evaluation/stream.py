@@ -91,6 +91,9 @@ class Stream:
         self.time_ms: Ints = np.asarray(columns.time_ms, dtype=np.int64)[order]
         self.weight = weight[order]
         self.types: list[str] = [columns.types[row] for row in order]
+        self.type_names = list(dict.fromkeys(self.types))
+        numbers = {name: number for number, name in enumerate(self.type_names)}
+        self.kind: Ints = np.asarray([numbers[name] for name in self.types], dtype=np.int64)
         self.users, self.items = Vocabulary(), Vocabulary()
         self.user = self.users.grow(columns.user_ids[row] for row in order)
         self.item = self.items.grow(columns.item_ids[row] for row in order)
@@ -153,7 +156,7 @@ class Stream:
     ) -> tuple[Questions, Asked]:
         """What is asked in `period`, and the targets, which no arm is shown.
 
-        Events of one user with the same history share one question.
+        Events of one user with the same history and of the same type share one question.
 
         Args:
             share: share of the users that are asked, drawn with `seed`.
@@ -166,12 +169,17 @@ class Stream:
             chosen = np.random.default_rng(seed).random(len(self.users)) < share
             events = events[chosen[self.user[events]]]
         places = self.place[events]
-        stops, question = np.unique(self.step_start[places], return_inverse=True)
+        types = len(self.type_names)
+        asked, question = np.unique(
+            self.step_start[places] * types + self.kind[events], return_inverse=True
+        )
+        stops, kinds = asked // types, asked % types
         questions = Questions(
             stream=self,
             users=self.user[self.sequence[stops]],
             starts=self.user_start[stops],
             stops=stops,
+            kinds=kinds,
         )
         num_users, num_items = self.known(period)
         before = np.maximum(self.step_start[places] - 1, 0)
@@ -228,6 +236,12 @@ class Slice:
     def item(self) -> Ints:
         """Item rows [n] int64."""
         return self.stream.item[self.rows]
+
+    def type_counts(self) -> dict[str, int]:
+        """How many events there are of each type."""
+        names = self.stream.type_names
+        counts = np.bincount(self.stream.kind[self.rows], minlength=len(names))
+        return dict(zip(names, counts.tolist(), strict=True))
 
     @property
     def num_items(self) -> int:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from models.config import LearningConfig
 from models.interactions import START, SequenceBatch
-from models.nets.encoder import Encoder, Inputs
+from models.nets.encoder import Dense, Encoder, Inputs
+from models.nets.heads import Heads
 from models.nets.registry import encoder_named, encoder_of
 from models.nets.table import GrowableTable
 from models.parameters import Layout, Snapshot, touched_rows
@@ -29,7 +30,9 @@ class Recommender:
     Attributes:
         encoder: what turns histories and users into queries.
         items, users: rows [N, D] and [U, D] (no users' rows where the encoder reads none).
-        dense: all other weights [P+1], the encoder's and the log of the temperature.
+        dense: all other weights, end to end: the encoder's [P], the heads', the log of the
+            temperature.
+        heads: of event types, on what the encoder makes.
         layout: the names of `dense`.
     """
 
@@ -42,6 +45,7 @@ class Recommender:
         *,
         normalize: bool,
         max_history: int,
+        heads: Heads | None = None,
     ) -> None:
         self.encoder = encoder
         self.items = items
@@ -49,7 +53,9 @@ class Recommender:
         self.dense = dense
         self.normalize = normalize
         self.max_history = max_history
-        self.layout = Layout((*encoder.layout(items.dim).shapes, ("log_temperature", (1,))))
+        self.heads = heads or Heads()
+        own = (*encoder.layout(items.dim).shapes, *self.heads.shapes(items.dim))
+        self.layout = Layout((*own, ("log_temperature", (1,))))
         if dense.shape != (self.layout.size,):
             raise ValueError(f"dense: expected [{self.layout.size}], got {list(dense.shape)}")
 
@@ -57,14 +63,15 @@ class Recommender:
     def initial(cls, config: LearningConfig) -> Recommender:
         """An empty one: no rows, dense weights from the seed."""
         encoder, dim = encoder_of(config), config.embedding_dim
-        temperature = torch.tensor([math.log(config.temperature)])
+        heads, temperature = Heads(config.type_heads), torch.tensor([math.log(config.temperature)])
         return cls(
             encoder,
             GrowableTable(dim, config.seed * 3 + 1),
             GrowableTable(dim, config.seed * 3 + 2),
-            torch.cat([encoder.initial(dim, config.seed * 3 + 3), temperature]),
+            torch.cat([encoder.initial(dim, config.seed * 3 + 3), heads.initial(dim), temperature]),
             normalize=config.normalize,
             max_history=config.max_history,
+            heads=heads,
         )
 
     @classmethod
@@ -82,6 +89,7 @@ class Recommender:
             snapshot["dense"],
             normalize=bool(meta["normalize"]),
             max_history=int(meta["max_history"]),
+            heads=Heads(tuple(meta.get("type_heads", ()))),
         )
 
     @property
@@ -94,6 +102,7 @@ class Recommender:
             "normalize": self.normalize,
             "max_history": self.max_history,
             "seed": (self.items.seed - 1) // 3,
+            **({"type_heads": list(self.heads.types)} if self.heads.types else {}),
         }
 
     def snapshot(self) -> dict[str, Tensor]:
@@ -109,6 +118,7 @@ class Recommender:
             self.dense.to(device, copy=True),
             normalize=self.normalize,
             max_history=self.max_history,
+            heads=self.heads,
         )
 
     def on_cpu(self) -> Recommender:
@@ -121,17 +131,30 @@ class Recommender:
         """What stands for rows [R, D] in queries and scores: their direction, if normalised."""
         return F.normalize(rows, dim=1, eps=1e-6) if self.normalize else rows
 
-    def finish(self, hidden: Tensor, dense: dict[str, Tensor]) -> Tensor:
-        """Queries […, D] as they are scored with, from the encoder's: direction × temperature."""
+    def finish(self, hidden: Tensor, dense: Dense, heads: Tensor | None = None) -> Tensor:
+        """Queries […, D] as they are scored with, from the encoder's: direction × temperature.
+
+        Args:
+            hidden: […, D], the encoder's.
+            dense: the dense weights by name.
+            heads: […] int64, the head that each goes through (−1 none); None: none does.
+        """
+        if heads is not None:
+            hidden = self.heads(hidden, heads, dense)
+        return self.scaled(hidden, dense)
+
+    def scaled(self, hidden: Tensor, dense: Dense) -> Tensor:
+        """The last part of `finish`, behind the heads."""
         if not self.normalize:
             return hidden
         return F.normalize(hidden, dim=-1, eps=1e-6) * dense["log_temperature"].exp()
 
     def queries(self, batch: SequenceBatch) -> Tensor:
-        """Queries [B, S, D] after every input of a batch, nothing dropped, no gradient."""
+        """Queries [B, S, D] after every input of a batch, each through the head that the batch has
+        there, nothing dropped, no gradient."""
         with torch.no_grad():
             given, dense = self.gather(batch.inputs, batch.user_idx), self.layout.views(self.dense)
-            return self.finish(self.encoder.queries(given, dense, None), dense)
+            return self.finish(self.encoder.queries(given, dense, None), dense, batch.heads)
 
     def gather(self, inputs: Tensor, user_idx: Tensor) -> Inputs:
         """Vectors of all rows that inputs [B, S] and users [B] name, and their places."""
@@ -152,7 +175,10 @@ class Recommender:
         return user_idx.masked_fill(empty, -1)
 
     def encode(
-        self, histories: Sequence[Sequence[int]], user_rows: Sequence[int] | None = None
+        self,
+        histories: Sequence[Sequence[int]],
+        user_rows: Sequence[int] | None = None,
+        heads: Sequence[int] | None = None,
     ) -> Tensor:
         """Queries of users as they stand.
 
@@ -160,6 +186,7 @@ class Recommender:
             histories: rows of each user's items, oldest first; the latest `max_history` count,
                 negative (unknown) ones do not.
             user_rows: each user's row, −1 unknown; None: all unknown.
+            heads: the head that each query goes through, −1 the shared one; None: all of them.
 
         Returns:
             [B, D] float32.
@@ -170,10 +197,16 @@ class Recommender:
         order = sorted(range(len(kept)), key=lambda i: len(kept[i]))
         for first in range(0, len(order), _ENCODE_AT_ONCE):
             chosen = order[first : first + _ENCODE_AT_ONCE]
-            result[chosen] = self._encode([kept[i] for i in chosen], [users[i] for i in chosen])
+            result[chosen] = self._encode(
+                [kept[i] for i in chosen],
+                [users[i] for i in chosen],
+                None if heads is None else [heads[i] for i in chosen],
+            )
         return result
 
-    def _encode(self, histories: list[list[int]], users: list[int]) -> Tensor:
+    def _encode(
+        self, histories: list[list[int]], users: list[int], heads: list[int] | None
+    ) -> Tensor:
         inputs = np.full((len(histories), 1 + max(map(len, histories))), START)
         for line, history in zip(inputs, histories, strict=True):
             line[1 : 1 + len(history)] = history
@@ -184,6 +217,7 @@ class Recommender:
             inputs=torch.from_numpy(inputs).to(device),
             targets=nothing,
             weights=nothing,
+            heads=_everywhere(heads, inputs.shape, device),
         )
         last = torch.tensor([len(history) for history in histories], device=device)
         return self.queries(batch)[torch.arange(len(histories), device=device), last]
@@ -192,3 +226,12 @@ class Recommender:
         """Vectors [N, D] of all items, ready to be searched with queries."""
         with torch.no_grad():
             return self.vectors(self.items.rows)
+
+
+def _everywhere(
+    heads: list[int] | None, shape: tuple[int, ...], device: torch.device
+) -> Tensor | None:
+    """The head of each line [B] at all of its positions, of shape [B, S]."""
+    if heads is None:
+        return None
+    return torch.tensor(heads, device=device)[:, None].expand(shape)

@@ -10,6 +10,9 @@ MODEL, TRENDING, POPULAR, LATEST = "model", "trending", "popular", "latest"
 PERSONALIZED, SESSION, FALLBACK = "personalized", "session", "fallback"
 """What an answer rests on: a user's history, a history in the request, or neither."""
 
+DEFAULT_OBJECTIVE = "click"
+"""The event type that items are ranked for where none is asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -26,6 +29,8 @@ class Query:
     exclude: frozenset[str] = frozenset()
     exclude_seen: bool = True
     explain: bool = False
+    objective: str = DEFAULT_OBJECTIVE
+    """The event type to rank for: which head of the model is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +57,5 @@ class Recommendation:
     learned_until_ms: int | None
     items: tuple[RecommendedItem, ...]
     degraded: tuple[str, ...] = field(default=())
-    """What the answer had to do without: `history`, `model`, `catalogue`, `popularity`."""
+    """What the answer had to do without: `history`, `model`, `objective`, `catalogue`,
+    `popularity`."""

@@ -90,7 +90,7 @@ def _start(request: Request) -> LearningState:
     bundle = CheckpointStore(Path(request.checkpoint_dir)).load(request.version, request.digest)
     try:
         return LearningState.restore(bundle, request.learning)
-    except ValueError:  # another encoder or dimension: what is not weights is taken over
+    except ValueError:  # another encoder, dimension or heads: what is not weights is taken over
         return LearningState.recall(bundle, request.learning)
 
 

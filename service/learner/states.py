@@ -12,7 +12,7 @@ from service.domain.versions import FIRST_VERSION
 from service.storage.checkpoints import CheckpointStore
 from service.storage.registry import Registry
 
-_STRUCTURE = ("encoder", "embedding_dim", "normalize")
+_STRUCTURE = ("encoder", "embedding_dim", "normalize", "type_heads")
 """What weights belong to, beside the encoder's own settings: learning goes on under other changed
 settings, but not under these."""
 
@@ -39,7 +39,7 @@ class States:
         """The state of `version` under the present settings.
 
         Raises:
-            EncoderChanged: it has another encoder or dimension than the settings ask for.
+            EncoderChanged: it has another encoder, dimension or heads than the settings ask for.
             CorruptCheckpoint: its files are not what they should be.
         """
         state = self.as_it_was(version)
@@ -82,4 +82,5 @@ def _structure(config: LearningConfig) -> dict[str, Any]:
 def _kept(net: dict[str, Any]) -> dict[str, Any]:
     """The settings that the net of a version's meta was built with."""
     names = (*_STRUCTURE, *encoder_named(net["encoder"], net).settings)
-    return {name: net[name] for name in names}
+    found = {"type_heads": (), **net}  # which a version without any does not name
+    return {name: found[name] for name in names}

@@ -79,7 +79,7 @@ class Answering:
 
 def _explained(want: Want, answer: Recommendation) -> Recommendation:
     ranked = [item.item_id for item in answer.items if item.source == MODEL]
-    reasons = explain(want.model, want.history, want.user_id, ranked)
+    reasons = explain(want.model, want.history, want.user_id, ranked, want.objective)
     because = dict(zip(ranked, reasons, strict=True))
     return replace(
         answer,

@@ -6,13 +6,18 @@ from collections.abc import Sequence
 
 import torch
 
+from service.domain.recommendations import DEFAULT_OBJECTIVE
 from service.serving.model import ServingModel
 
 _MAX_REASONS = 3
 
 
 def explain(
-    model: ServingModel, history: Sequence[str], user_id: str | None, item_ids: Sequence[str]
+    model: ServingModel,
+    history: Sequence[str],
+    user_id: str | None,
+    item_ids: Sequence[str],
+    objective: str = DEFAULT_OBJECTIVE,
 ) -> list[tuple[str, ...]]:
     """For each of `item_ids`, up to three history items, strongest first.
 
@@ -24,6 +29,7 @@ def explain(
         history: item ids, oldest first.
         user_id: the user, where there is one.
         item_ids: items of the model.
+        objective: the event type that they were ranked for.
     """
     known = [item for item in history if item in model.items][-model.max_history :]
     distinct = list(dict.fromkeys(known))
@@ -33,7 +39,7 @@ def explain(
     rows = [[model.items.row(item) for item in items] for items in [known, *without]]
     user_row = model.users.row(user_id) if user_id is not None else -1
     with torch.inference_mode():
-        queries = model.encode(rows, [user_row] * len(rows))
+        queries = model.encode(rows, [user_row] * len(rows), model.heads([objective] * len(rows)))
         scores = queries @ model.vectors[model.items.rows(item_ids)].T
     lost = (scores[0] - scores[1:]).T.tolist()
     return [_strongest(distinct, losses) for losses in lost]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -104,24 +105,40 @@ class ServingModel:
         model._warm_up()
         return model
 
-    def encode(self, histories: Sequence[Sequence[int]], user_rows: Sequence[int]) -> Tensor:
+    def heads(self, objectives: Sequence[str]) -> list[int] | None:
+        """The heads of event types, −1 for one that has none; None where the version has none."""
+        return None if self.net is None else self.net.heads.numbers(objectives)
+
+    def encode(
+        self,
+        histories: Sequence[Sequence[int]],
+        user_rows: Sequence[int],
+        heads: Sequence[int] | None = None,
+    ) -> Tensor:
         """Queries [B, D] of rows of histories, oldest first, and rows of users (−1 unknown).
+
+        Args:
+            histories: of any length each.
+            user_rows: one for each.
+            heads: as `heads` gives them; None: all through the query that types without one share.
 
         Raises:
             ValueError: a version that has learned nothing has no encoder.
         """
         if self.net is None:
             raise ValueError(f"version {self.version} has learned nothing")
-        return self.net.encode(histories, user_rows)
+        return self.net.encode(histories, user_rows, heads)
 
     def _warm_up(self) -> None:
         """Encode and search as requests will, so that the first of them is not the slow one."""
-        if not len(self.items):
+        if not len(self.items) or self.net is None:
             return
         longest = list(range(min(self.max_history, len(self.items))))
+        objectives = ("", *self.net.heads.types)
         with torch.inference_mode():
-            for batch in (1, _WARM_UP_BATCH) * _WARM_UP_ROUNDS:
-                queries = self.encode([longest] * batch, [-1] * batch)
+            for batch, objective in product((1, _WARM_UP_BATCH) * _WARM_UP_ROUNDS, objectives):
+                heads = self.heads([objective] * batch)
+                queries = self.encode([longest] * batch, [-1] * batch, heads)
                 if not bool(torch.isfinite(queries).all()):
                     raise ValueError(f"version {self.version}: queries are not finite")
                 self.index.search(queries, min(20, len(self.items)))

@@ -57,6 +57,7 @@ class Recommender:
         self._ranker = ranker
         self._positive = positive
         self._history_size = settings.log.history_size
+        self._type_heads = frozenset(settings.learning.type_heads)
         self._breaker = Breaker(_REST_S)
 
     async def recommend(self, queries: Sequence[Query]) -> list[Recommendation]:
@@ -71,7 +72,7 @@ class Recommender:
             scene = replace(scene, degraded=("history", *scene.degraded))
         return await self._answer(
             [
-                _task(scene, query, history)
+                _task(self._asked_of(scene, query), query, history)
                 for query, history in zip(queries, histories, strict=True)
             ]
         )
@@ -143,6 +144,13 @@ class Recommender:
         stale = tuple(name for name, age_s, most_s in ages if age_s is None or age_s > most_s)
         return Scene(self._served(), self._catalogue.view, self._lists.lists, stale)
 
+    def _asked_of(self, scene: Scene, query: Query) -> Scene:
+        """The scene, and that it lacks the head that the settings promise, while it does."""
+        net, objective = scene.model.net, query.objective
+        if net is None or objective not in self._type_heads or objective in net.heads.types:
+            return scene
+        return replace(scene, degraded=(*scene.degraded, "objective"))
+
     async def _histories(self, queries: Sequence[Query]) -> tuple[list[tuple[str, ...]], bool]:
         """Positive items per query, oldest first; and whether the store failed to say."""
         user_ids = [q.user_id for q in queries if q.user_id is not None and q.history is None]
@@ -175,6 +183,7 @@ def _task(scene: Scene, query: Query, history: tuple[str, ...]) -> Task:
         user_id=query.user_id,
         categories=query.categories,
         exclude=exclude,
+        objective=query.objective,
     )
     if query.history:
         return Task(scene, query, SESSION, exclude, want)

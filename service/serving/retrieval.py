@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from service.domain.recommendations import DEFAULT_OBJECTIVE
 from service.serving.catalogue import CatalogueView
 from service.serving.model import ServingModel
 
@@ -41,6 +42,8 @@ class Want:
     """An item: rank what is close to it."""
     categories: frozenset[str] = frozenset()
     exclude: frozenset[str] = frozenset()
+    objective: str = DEFAULT_OBJECTIVE
+    """The event type to rank for."""
 
 
 def knows(want: Want) -> bool:
@@ -92,7 +95,8 @@ def _queries(model: ServingModel, wants: Sequence[Want]) -> tuple[list[int], Ten
     ]
     parts = []
     if told:
-        parts.append(model.encode([rows[place] for place in told], [users[p] for p in told]))
+        heads = model.heads([wants[place].objective for place in told])
+        parts.append(model.encode([rows[place] for place in told], [users[p] for p in told], heads))
     if like:
         parts.append(model.vectors[[rows[place][0] for place in like]])
     return told + like, torch.cat(parts) if parts else torch.empty(0, 0)

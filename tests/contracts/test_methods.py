@@ -28,6 +28,7 @@ OFF: dict[str, dict[str, Any]] = {
     "distillation": {"strength": 0.0},
     "feature-extraction": {"after": 10**6},
     "reptile": {"rate": 0.0},
+    "soft-sharing": {"strength": 0.0},
 }
 """By method, the parameters under which it changes nothing. `replay` has none: nothing is drawn."""
 ON: dict[str, dict[str, Any]] = {
@@ -36,8 +37,12 @@ ON: dict[str, dict[str, Any]] = {
     "online-ewc": {"strength": 100.0},
     "si": {"strength": 10.0},
     "distillation": {"strength": 5.0, "on": "both", "adaptive": False},
+    "soft-sharing": {"strength": 5.0},
 }
 """Where the defaults are too mild to be seen in a test this small."""
+
+HEADS: dict[str | None, tuple[str, ...]] = {"soft-sharing": ("click", "purchase")}
+"""By method, the heads without which it has nothing to do."""
 
 each_method = pytest.mark.parametrize("name", METHODS)
 each_pair = pytest.mark.parametrize(("name", "encoder"), PAIRS)
@@ -47,6 +52,7 @@ def config(name: str | None, encoder: str = "gru", **parameters: Any) -> Learnin
     return LearningConfig(
         encoder=encoder,
         methods=() if name is None else (name,),
+        type_heads=HEADS.get(name, ()),
         parameters={} if name is None else {name: parameters},
         embedding_dim=8,
         probe_share=0.0,
@@ -113,7 +119,7 @@ def test_it_makes_a_difference(name: str, encoder: str) -> None:
 
 @each_pair
 def test_switched_off_it_is_bit_identical_to_no_method(name: str, encoder: str) -> None:
-    none = config(None, encoder)
+    none = dataclasses.replace(config(None, encoder), type_heads=HEADS.get(name, ()))
     off = config(name, encoder, **OFF.get(name, {}))
     draw = drawn() if name in OFF else []
     parents = [grown_up(settings) for settings in (off, none)]
@@ -190,7 +196,9 @@ def test_methods_stand_together_in_any_order() -> None:
     names = list(METHODS)
     states = []
     for order in (names, names[::-1]):
-        settings = dataclasses.replace(config(None), methods=tuple(order))
+        settings = dataclasses.replace(
+            config(None), methods=tuple(order), type_heads=("click", "purchase")
+        )
         assert list(chosen_methods(settings)) == order
         parent = learned(LearningState.initial(settings), before()[:300])
         states.append(weights(second_window(settings, parent)))
@@ -201,9 +209,10 @@ def test_methods_stand_together_in_any_order() -> None:
 @pytest.mark.parametrize("encoder", sorted(ENCODERS))
 def test_before_anything_is_consolidated_none_does_anything(encoder: str) -> None:
     """To the bit: versions that differ in methods alone share their first update."""
-    all_of_them = dataclasses.replace(config(None, encoder), methods=tuple(METHODS))
+    none = dataclasses.replace(config(None, encoder), type_heads=("click", "purchase"))
+    all_of_them = dataclasses.replace(none, methods=tuple(METHODS))
     found, expected = (
         learn_window(LearningState.initial(settings), window(), seed=1, draw=())
-        for settings in (all_of_them, config(None, encoder))
+        for settings in (all_of_them, none)
     )
     assert not different(weights(found), weights(expected))

@@ -48,7 +48,10 @@ def test_an_empty_state_goes_out_and_in() -> None:
     assert learn_window(again, [event("u", "a", 0)], seed=0, draw=()).state.updates == 1
 
 
-@pytest.mark.parametrize("changes", [{"encoder": "mf"}, {"embedding_dim": 9}, {"normalize": False}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"encoder": "mf"}, {"embedding_dim": 9}, {"normalize": False}, {"type_heads": ("click",)}],
+)
 def test_other_weights_than_configured_are_refused_by_name(changes: dict[str, object]) -> None:
     asked = dataclasses.replace(CONFIG, **changes)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=next(iter(changes))):

@@ -44,6 +44,7 @@ def step(teacher: Recommender, student: Recommender, replayed: tuple[bool, bool]
         candidates=torch.tensor([8, 2, 0, 5, 7, 1]),
         shift=torch.tensor([0.1, -0.2, 0.3, 0.0, 0.5, -0.1]),
         weights=batch.weights[wanted],
+        dense=student.layout.views(student.dense),
         teacher=teacher,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from models.config import LearningConfig
 from models.continual import fisher as fisher_module
 from models.continual.fisher import Fisher, estimate_fisher
-from models.interactions import SampleSet
+from models.interactions import NO_HEAD, SampleSet
 from models.nets import Inputs, Recommender
 from models.objectives import Candidates, NegativeSampler
 from models.parameters import grown
@@ -34,7 +35,9 @@ class FixedSampler(NegativeSampler):
         return self._fixed
 
 
-def recommender(encoder: str, normalize: bool, dim: int = 3) -> Recommender:
+def recommender(
+    encoder: str, normalize: bool, dim: int = 3, type_heads: tuple[str, ...] = ()
+) -> Recommender:
     config = LearningConfig(
         encoder=encoder,
         heads=dim,
@@ -42,6 +45,7 @@ def recommender(encoder: str, normalize: bool, dim: int = 3) -> Recommender:
         embedding_dim=dim,
         temperature=3.0,
         seed=5,
+        type_heads=type_heads,
     )
     return Recommender.initial(config).grown(ITEMS, USERS)
 
@@ -65,14 +69,24 @@ def by_backward(net: Recommender, found: SampleSet, candidates: Candidates) -> d
         items = found.items[found.offsets[sample] : found.offsets[sample + 1]]
         for place in range(len(items) - count, len(items)):
             for name, gradient in example_gradients(
-                net, items[:place], int(items[place]), int(found.users[sample]), candidates
+                net,
+                items[:place],
+                int(items[place]),
+                int(found.users[sample]),
+                candidates,
+                NO_HEAD if found.heads is None else int(found.heads[found.offsets[sample] + place]),
             ).items():
                 sums[name] += gradient.square()
     return sums
 
 
 def example_gradients(
-    net: Recommender, past: np.ndarray, target: int, user: int, candidates: Candidates
+    net: Recommender,
+    past: np.ndarray,
+    target: int,
+    user: int,
+    candidates: Candidates,
+    head: int = NO_HEAD,
 ) -> dict[str, Tensor]:
     leaves = {name: part.clone().requires_grad_() for name, part in net.snapshot().items()}
     dense = net.layout.views(leaves["dense"])
@@ -83,7 +97,10 @@ def example_gradients(
         inputs=torch.tensor([[-1, *past.tolist()]]),
         user_idx=torch.tensor([user if net.encoder.has_users else -1]),
     )
-    query = net.finish(net.encoder.queries(given, dense, None)[0, -1], dense)
+    hidden = net.encoder.queries(given, dense, None)[0, -1]
+    if head != NO_HEAD:
+        hidden = hidden + dense["head_weight"][head] @ hidden
+    query = net.finish(hidden, dense)
     others = candidates.rows != target
     logits = vectors[candidates.rows[others]] @ query - candidates.shift[others]
     own = vectors[target] @ query
@@ -129,6 +146,32 @@ def test_agrees_with_one_backward_pass_per_example(
     for name, tensor in estimated(net, fisher).items():
         torch.testing.assert_close(tensor, expected[name], rtol=2e-4, atol=1e-6)
     assert expected["dense"].any()
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("at_once", [1, 4, 128])
+def test_agrees_through_heads(
+    encoder: str, normalize: bool, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Targets of two heads, of none, and a third head that nothing goes through."""
+    monkeypatch.setattr(fisher_module, "_EXAMPLES_AT_ONCE", at_once)
+    net = recommender(encoder, normalize, type_heads=("buy", "click", "idle"))
+    weight = net.layout.views(net.dense)["head_weight"]
+    weight.normal_(generator=torch.Generator().manual_seed(1))
+    plain = samples()
+    found = dataclasses.replace(plain, heads=np.resize([1, 0, NO_HEAD, 0, 1], len(plain.items)))
+    sampler = FixedSampler([1, 2, 3, 10], [0.3, -0.7, 0.0, 1.1])
+
+    fisher = estimate_fisher(
+        net, found, sampler, examples=99, labels="empirical", generator=np.random.default_rng(0)
+    )
+
+    expected = by_backward(net, found, sampler.draw(np.random.default_rng(0)))
+    for name, tensor in estimated(net, fisher).items():
+        torch.testing.assert_close(tensor, expected[name], rtol=5e-4, atol=1e-5)
+    used = net.layout.views(expected["dense"])["head_weight"].flatten(1).any(1)
+    assert used.tolist() == [True, True, False]
 
 
 def test_is_not_the_square_of_the_mean_gradient() -> None:

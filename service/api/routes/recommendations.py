@@ -30,7 +30,6 @@ from service.telemetry import Metrics
 
 router = APIRouter(tags=["recommendations"])
 
-_DEFAULT_OBJECTIVE = "click"
 _LISTS = frozenset({"category", "exclude"})
 
 
@@ -46,7 +45,8 @@ async def get_recommendations(request: Request) -> Response:
     services = services_of(request)
     user_id = read_path_id(request, "user_id")
     asked = read_query(request, RECOMMENDATION_PARAMS, _LISTS)
-    _check_built(services, asked.objective, asked.diversity, ("query",))
+    _check_objective(services, asked.objective, "query")
+    _check_built(asked.diversity)
     _mark(request, services, user_id)
     query = asked.query(user_id)
     found = await services.recommender.recommend([query])
@@ -69,7 +69,8 @@ async def post_recommendations(request: Request) -> Response:
     check_batch(len(asked.requests), "requests", limits)
     if asked.explain:
         check_explained(len(asked.requests), limits)
-    _check_built(services, asked.objective, asked.diversity, ("body",))
+    _check_objective(services, asked.objective, "body")
+    _check_built(asked.diversity)
     found = await services.recommender.recommend(asked.queries())
     count(services.metrics, found)
     return answer({"results": [recommendation_out(one) for one in found]})
@@ -108,14 +109,14 @@ def count(metrics: Metrics, answers: Iterable[domain.Recommendation]) -> None:
             metrics.degraded.labels(without).inc()
 
 
-def _check_built(
-    services: Services, objective: str, diversity: float, place: tuple[str, ...]
-) -> None:
-    if objective not in services.settings.event_types:
-        message = "must be one of the configured event types"
-        raise BadRequest(f"objective {message}", (((*place, "objective"), message),))
-    if objective != _DEFAULT_OBJECTIVE:
-        raise NotBuilt("ranking for another objective than `click` is not part of this release")
+def _check_objective(services: Services, objective: str, place: str) -> None:
+    there_are = services.settings.objectives
+    if objective not in there_are:
+        message = f"must be one of {', '.join(there_are)}; others have no head to be ranked by"
+        raise BadRequest(f"objective {message}", (((place, "objective"), message),))
+
+
+def _check_built(diversity: float) -> None:
     if diversity > 0:
         raise NotBuilt("ranking for diversity is not part of this release")
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from service.api.schemas.fields import Identifier, Shape, format_time
-from service.domain.recommendations import Query, Recommendation, RecommendedItem
+from service.domain.recommendations import DEFAULT_OBJECTIVE, Query, Recommendation, RecommendedItem
 
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 20
@@ -32,7 +32,9 @@ class RecommendationParams(BaseModel):
     category: tuple[Identifier, ...] = Field((), max_length=100, description="any of these")
     exclude: tuple[Identifier, ...] = Field((), max_length=MAX_FILTER, description="none of these")
     exclude_seen: bool = Field(True, description="nothing of the user's positive history")
-    objective: Identifier = Field("click", description="an event type")
+    objective: Identifier = Field(
+        DEFAULT_OBJECTIVE, description="an event type: `click` or one of `type_heads`"
+    )
     diversity: float = Field(0.0, ge=0.0, le=1.0, allow_inf_nan=False)
     explain: bool = False
 
@@ -44,6 +46,7 @@ class RecommendationParams(BaseModel):
             exclude=frozenset(self.exclude),
             exclude_seen=self.exclude_seen,
             explain=self.explain,
+            objective=self.objective,
         )
 
 
@@ -62,7 +65,9 @@ class RecommendationsIn(Shape):
     requests: list[RequestIn] = Field(min_length=1)
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
     filter: Filter = Filter()
-    objective: Identifier = Field("click", description="an event type")
+    objective: Identifier = Field(
+        DEFAULT_OBJECTIVE, description="an event type: `click` or one of `type_heads`"
+    )
     diversity: float = Field(0.0, ge=0.0, le=1.0, allow_inf_nan=False)
     explain: bool = False
 
@@ -79,6 +84,7 @@ class RecommendationsIn(Shape):
                 exclude=exclude,
                 exclude_seen=self.filter.exclude_seen,
                 explain=self.explain,
+                objective=self.objective,
             )
             for one in self.requests
         ]

@@ -39,6 +39,9 @@ def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         ),
         ("FRESHET_LEARNING__METHODS", "[nope", "METHODS: must be a list in JSON"),
         ("FRESHET_LEARNING__METHODS", "[1]", "METHODS: must be a list in JSON"),
+        ("FRESHET_LEARNING__TYPE_HEADS", "purchase", r'HEADS: must be .*, such as \["click"'),
+        ("FRESHET_LEARNING__TYPE_HEADS", '["buy"]', "type_heads: 'buy' is no event type"),
+        ("FRESHET_LEARNING__TYPE_HEADS", '["skip"]', "'skip' is no event type with a weight"),
         ("FRESHET_LEARNING", '{"seeds": 1}', "FRESHET_LEARNING__SEEDS: there is no such setting"),
         (
             "FRESHET_EVENT_TYPES",

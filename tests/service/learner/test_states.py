@@ -10,7 +10,9 @@ from service.learner.states import EncoderChanged, States
 from tests.service.learner.world import World, clicks, post, settle
 
 
-@pytest.mark.parametrize("changes", [{"layers": 1}, {"heads": 4}, {"encoder": "gru"}])
+@pytest.mark.parametrize(
+    "changes", [{"layers": 1}, {"heads": 4}, {"encoder": "gru"}, {"type_heads": ("click",)}]
+)
 def test_an_encoder_built_otherwise_is_scored_but_not_learned_from(
     world: World, changes: dict[str, object]
 ) -> None:
@@ -37,3 +39,20 @@ def test_settings_of_encoders_that_are_not_asked_for_do_not_matter(world: World)
     asked = replace(world.settings.learning, layers=5, heads=3)
     states = States(world.stores.registry, world.stores.checkpoints, asked)
     assert states.to_learn_from(world.stores.registry.head().tip).config.layers == 5
+
+
+def test_heads_that_are_no_longer_asked_for_are_scored_but_not_learned_from(world: World) -> None:
+    learning = replace(world.settings.learning, type_heads=("purchase", "click"))
+    world.settings = world.settings.model_copy(update={"learning": learning})
+    post(world.settings, clicks(100))
+    settle(world.learner())
+    tip = world.stores.registry.head().tip
+
+    def states(*heads: str) -> States:
+        asked = replace(learning, type_heads=heads)
+        return States(world.stores.registry, world.stores.checkpoints, asked)
+
+    assert states("click", "purchase").to_learn_from(tip).net.heads.types == ("click", "purchase")
+    with pytest.raises(EncoderChanged, match="type_heads"):
+        states("click").to_learn_from(tip)
+    assert states().as_it_was(tip).net.heads.types == ("click", "purchase")
