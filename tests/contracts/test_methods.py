@@ -56,8 +56,10 @@ def config(name: str | None, encoder: str = "gru", **parameters: Any) -> Learnin
         parameters={} if name is None else {name: parameters},
         embedding_dim=8,
         probe_share=0.0,
+        layers=1,
+        epochs=1,
         min_steps=5,
-        fisher_samples=64,
+        fisher_samples=16,
     )
 
 

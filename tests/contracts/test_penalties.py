@@ -28,8 +28,10 @@ def config(name: str, strength: float = 1.0) -> LearningConfig:
         parameters={name: {"strength": strength}},
         embedding_dim=8,
         probe_share=0.0,
+        layers=1,
+        epochs=1,
         min_steps=5,
-        fisher_samples=64,
+        fisher_samples=16,
     )
 
 

@@ -17,12 +17,13 @@ from models.continual.quadratic import Quadratic
 from models.continual.replay import Replay
 from models.continual.reptile import Reptile
 from models.continual.selection import keyed
+from models.continual.soft_sharing import SoftSharing
 from models.continual.synaptic import SynapticIntelligence
 from models.continual.transfer import FeatureExtraction
 from models.registry import METHODS
 from tests.contracts import test_penalties
 from tests.models import test_rehearsing, test_selection, test_window
-from tests.oracles import test_distillation, test_synaptic
+from tests.oracles import test_distillation, test_soft_sharing, test_synaptic
 
 Check = Callable[[], None]
 
@@ -136,6 +137,15 @@ MUTANTS: list[tuple[str, type[Any], str, Any, Check]] = [
         "frozen",
         lambda self: frozenset(),
         test_rehearsing.test_the_encoder_stands_still_and_the_rows_learn,
+    ),
+    (
+        "heads share nothing",
+        SoftSharing,
+        "loss",
+        lambda self, step: None,
+        lambda: test_soft_sharing.test_it_is_half_the_squared_distances_between_heads(
+            ("click", "purchase")
+        ),
     ),
     (
         "new rows begin anywhere",
