@@ -9,15 +9,13 @@ events: what is lost are these.
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, medians
 from models.compression import ROWS, compress, kept_rows, low_rank
 from models.config import LearningConfig
 from models.continual.state import LearningState
@@ -26,7 +24,7 @@ from models.interactions import Event
 from models.ranking.compressed import CompressedIndex
 from models.ranking.index import ExactIndex
 
-ITEMS, DIM, QUERIES, K, ROUNDS = 50_000, 64, 64, 20, 9
+ITEMS, DIM, QUERIES, K = 50_000, 64, 64, 20
 TRAINED_ITEMS, USERS, STEPS = 2_000, 1_500, 20
 
 
@@ -56,7 +54,7 @@ def _table(name: str, vectors: Tensor, queries: Tensor) -> Iterator[Figure]:
         factors = low_rank(vectors, rank)
         index, told = ExactIndex.build(factors.left), queries @ factors.right.T
         found = index.search(told, K)[1]
-        ours, theirs = _medians(
+        ours, theirs = medians(
             lambda index=index, told=told: index.search(told, K),  # type: ignore[misc]
             lambda: plain.search(queries, K),
         )
@@ -70,7 +68,7 @@ def _figures(
 ) -> Iterator[Figure]:
     yield _agreement(name, index.search(queries, K)[1], plain.search(queries, K)[1])
     yield _ratio(f"{name}: bytes", size, len(plain) * DIM * 4, "bytes")
-    ours, theirs = _medians(lambda: index.search(queries, K), lambda: plain.search(queries, K))
+    ours, theirs = medians(lambda: index.search(queries, K), lambda: plain.search(queries, K))
     yield _ratio(f"{name}: search", ours * 1e3, theirs * 1e3, "ms")
 
 
@@ -96,17 +94,6 @@ def _agreement(name: str, found: Tensor, best: Tensor) -> Figure:
 
 def _ratio(name: str, value: float, reference: float, unit: str) -> Figure:
     return Figure(name, value, unit, value / reference, "float32")
-
-
-def _medians(*steps: Callable[[], object]) -> list[float]:
-    """Median seconds of each, over interleaved rounds after one that does not count."""
-    seconds: list[list[float]] = [[] for _ in steps]
-    for _ in range(ROUNDS + 1):
-        for step, taken in zip(steps, seconds, strict=True):
-            before = time.perf_counter()
-            step()
-            taken.append(time.perf_counter() - before)
-    return [statistics.median(taken[1:]) for taken in seconds]
 
 
 def _trained() -> tuple[LearningState, Tensor]:

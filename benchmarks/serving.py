@@ -67,6 +67,8 @@ def _figures(rounds: dict[str, list[Load]]) -> Iterator[Figure]:
     rates = {name: statistics.median(one.rate for one in found) for name, found in rounds.items()}
     reference = next(iter(rates))
     for name, found in rounds.items():
+        if failed := sum(one.failed for one in found):
+            raise RuntimeError(f"{name}: {failed} requests failed; their speed says nothing")
         ratio = None if name == reference else rates[name] / rates[reference]
         yield Figure(name, rates[name], "requests/s", ratio, "" if ratio is None else reference)
         yield Figure("  p50", statistics.median(one.at(0.5) for one in found) * 1000, "ms")
@@ -93,13 +95,13 @@ class Load:
 
 def get(path: str) -> bytes:
     """A GET request as it travels."""
-    return f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
 def post(path: str, body: Any) -> bytes:
     """A POST request as it travels."""
     content = orjson.dumps(body)
-    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
 
 

@@ -12,15 +12,14 @@ consolidation) is timed at the end.
 from __future__ import annotations
 
 import dataclasses
-import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, medians
 from models.config import LearningConfig
 from models.continual.method import Start
 from models.continual.methods import chosen_methods
@@ -30,7 +29,7 @@ from models.continual.update import update
 from models.interactions import Sample, SampleSet, SequenceBatch
 from models.vocabulary import Vocabulary
 
-STEPS, BATCH, ROUNDS = 50, 128, 9
+STEPS, BATCH = 50, 128
 SMALL, LARGE = 10_000, 1_000_000
 
 
@@ -49,17 +48,6 @@ def run() -> Iterator[Figure]:
         yield _whole_update(32)
     finally:
         torch.set_num_threads(threads)
-
-
-def medians(*steps: Callable[[], object]) -> list[float]:
-    """Median seconds of each step, over interleaved rounds after one that does not count."""
-    seconds: list[list[float]] = [[] for _ in steps]
-    for _ in range(ROUNDS + 1):
-        for step, taken in zip(steps, seconds, strict=True):
-            before = time.perf_counter()
-            step()
-            taken.append(time.perf_counter() - before)
-    return [statistics.median(taken[1:]) for taken in seconds]
 
 
 def _against_plain() -> Iterator[Figure]:

@@ -83,6 +83,7 @@ def test_a_candidate_with_nan_is_refused_and_registered_as_rejected(world: World
 
 def test_a_window_that_breaks_learning_is_refused(world: World) -> None:
     refused_second_window(world, failing)
+    assert world.stores.registry.windows()[1].status is WindowStatus.REFUSED
 
 
 def test_a_window_that_no_learner_survives_is_passed_by(world: World) -> None:

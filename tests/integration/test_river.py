@@ -16,6 +16,7 @@ def test_the_tastes_are_learned_and_served(service: Running, taste: str) -> None
         return service.active() > 1 and share_of_own_side(service, taste) >= 0.9
 
     await_true("nearly all that the model recommends is of the user's side", learned)
+    assert service.active() > 1
 
 
 def share_of_own_side(service: Running, taste: str) -> float:

@@ -137,6 +137,7 @@ def test_it_waits_for_a_redis_that_went_away(
             post(settings, clicks(100, seed=1))
             await_true(lambda: registry.head().tip == 3)
             world.stop.set()
+            assert [one.status for one in registry.windows()] == [WindowStatus.LEARNED] * 2
         finally:
             again.stop()
 
@@ -151,6 +152,7 @@ def test_it_waits_for_a_database_that_is_not_there(settings: Settings, tmp_path:
         away.rename(path)
         post(settings, clicks(100))
         await_true(lambda: world.stores.registry.head().tip == 2)
+        assert world.stores.registry.head().position == world.stores.log.last()
 
 
 def test_its_document_says_where_it_stands_for_a_while(world: World) -> None:
