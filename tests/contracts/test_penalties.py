@@ -14,8 +14,9 @@ from models.continual.method import Method, Move, Start, penalty
 from models.continual.methods import method_named
 from models.continual.state import LearningState
 from models.continual.window import learn_window
+from models.interactions import Event
 from models.registry import ENCODERS
-from tests.models.tastes import checkerboard, learned, windows
+from tests.models.tastes import checkerboard, learned, purity, windows
 
 NAMES = ("ewc", "l2", "online-ewc", "si")
 
@@ -28,10 +29,8 @@ def config(name: str, strength: float = 1.0) -> LearningConfig:
         parameters={name: {"strength": strength}},
         embedding_dim=8,
         probe_share=0.0,
-        layers=1,
-        epochs=1,
         min_steps=5,
-        fisher_samples=16,
+        fisher_samples=64,
     )
 
 
@@ -152,3 +151,28 @@ def test_holds_what_it_learned_the_more_the_stronger(name: str, encoder: str) ->
         moved.append(float((after["items"] - before["items"]).norm()))
     assert moved[0] > moved[1] > moved[2]
     assert moved[2] < 0.5 * moved[0]
+
+
+def weights_after(settings: LearningConfig, events: list[Event]) -> dict[str, Tensor]:
+    return learned(LearningState.initial(settings), events).net.snapshot()
+
+
+@each_method
+def test_order_in_the_list_does_not_matter(name: str) -> None:
+    other = "l2" if name != "l2" else "online-ewc"
+    strengths = {**config(name).parameters, other: {"strength": 0.5}}
+    settings = dataclasses.replace(config(name), parameters=strengths)
+    events = checkerboard()[:300]
+    first = weights_after(dataclasses.replace(settings, methods=(name, other)), events)
+    second = weights_after(dataclasses.replace(settings, methods=(other, name)), events)
+    for key, tensor in first.items():
+        torch.testing.assert_close(tensor, second[key], rtol=1e-3, atol=1e-4)
+
+
+@each_method
+def test_learning_goes_on_under_it(name: str) -> None:
+    state = learned(
+        LearningState.initial(dataclasses.replace(config(name), min_steps=40, embedding_dim=32)),
+        checkerboard(),
+    )
+    assert purity(state, "A") > 0.8
