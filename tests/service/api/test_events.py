@@ -196,4 +196,6 @@ def test_no_setting_lets_in_what_the_log_cannot_hold() -> None:
     )
     for now in (0, now_ms(), MAX_TIME_MS - 1):
         rules = event_rules(widest, now)
-        entries.pack([click(time_ms=rules.earliest_ms), click(time_ms=rules.latest_ms)])
+        events = [click(time_ms=rules.earliest_ms), click(time_ms=rules.latest_ms)]
+        fields = {b"v": str(entries.FORMAT).encode(), b"p": entries.pack(events), b"n": b"2"}
+        assert list(entries.unpack(fields)) == events
