@@ -18,7 +18,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    versions, head = _create_registry()
+    versions = _create_versions()
+    head = _create_windows_and_head()
     _create_jobs()
     catalogue = _create_catalogue()
     _create_keys()
@@ -26,8 +27,7 @@ def upgrade() -> None:
     op.bulk_insert(catalogue, [{"id": 1, "revision": 0}])
 
 
-def _create_registry() -> tuple[sa.Table, sa.Table]:
-    """Versions, windows, the one head row and the secret of the hashes."""
+def _create_versions() -> sa.Table:
     versions = op.create_table(
         "versions",
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
@@ -62,6 +62,11 @@ def _create_registry() -> tuple[sa.Table, sa.Table]:
         sqlite_where=sa.text("NOT pruned"),
         postgresql_where=sa.text("NOT pruned"),
     )
+    return versions
+
+
+def _create_windows_and_head() -> sa.Table:
+    """Windows, the one head row and the secret of the hashes; returns the table of the head."""
     op.create_table(
         "windows",
         sa.Column("window_id", sa.Integer(), nullable=False),
@@ -110,7 +115,7 @@ def _create_registry() -> tuple[sa.Table, sa.Table]:
         sa.Column("value", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_secrets"),
     )
-    return versions, head
+    return head
 
 
 def _create_jobs() -> None:
