@@ -8,7 +8,7 @@ a tensor that he did not make.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,9 +102,16 @@ def touched_rows(*uses: Tensor) -> Touched:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Names and shapes of weights that lie end to end in one flat tensor [P]."""
+    """Names and shapes of weights that lie end to end in one flat tensor [P].
 
-    shapes: tuple[tuple[str, tuple[int, ...]], ...]
+    Attributes:
+        shapes: each part's name and shape, in the order in which they lie.
+        numbers: for parts whose first dimension comes and goes by the unit, each unit's number,
+            which it keeps for life.
+    """
+
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    numbers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -122,3 +129,40 @@ class Layout:
     def flat(self, parts: Sequence[Tensor]) -> Tensor:
         """The parts, in the layout's order, laid end to end: [P]."""
         return torch.cat([part.reshape(-1) for part in parts])
+
+    def among(self, names: Collection[str], device: str | torch.device = "cpu") -> Tensor:
+        """Which weights belong to parts of these names, [P] bool."""
+        chosen = torch.zeros(self.size, dtype=torch.bool, device=device)
+        for name, part in self.views(chosen).items():
+            part.fill_(name in names)
+        return chosen
+
+    def carried(self, flat: Tensor, into: Layout, fill: float | Tensor = 0.0) -> Tensor:
+        """A copy of `flat` [P] laid out as `into` [P']: what both have, by name and unit.
+
+        The one way in which weights, and whatever has their shape, follow a layout that grows or
+        shrinks; where a part lies does not matter. What `into` does not have is left behind.
+
+        Args:
+            flat: laid out as this.
+            into: the other layout.
+            fill: for what only `into` has: one value, or [P'].
+
+        Raises:
+            ValueError: a unit of a part has another shape there.
+        """
+        new = torch.empty(into.size, dtype=flat.dtype, device=flat.device)
+        new.copy_(torch.as_tensor(fill))
+        old, parts = self.views(flat), into.views(new)
+        for name in old.keys() & parts.keys():
+            if old[name].shape[1:] != parts[name].shape[1:]:
+                shapes = f"{list(old[name].shape)} and {list(parts[name].shape)}"
+                raise ValueError(f"{name}: units of different shapes, {shapes}")
+            theirs = {number: at for at, number in enumerate(into._units(name, parts))}
+            both = [(i, theirs[n]) for i, n in enumerate(self._units(name, old)) if n in theirs]
+            here, there = torch.tensor(both, dtype=torch.int64, device=flat.device).view(-1, 2).T
+            parts[name][there] = old[name][here]
+        return new
+
+    def _units(self, name: str, parts: Mapping[str, Tensor]) -> Sequence[int]:
+        return self.numbers.get(name, range(len(parts[name])))

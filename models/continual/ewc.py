@@ -13,7 +13,7 @@ from models.config import LearningConfig
 from models.continual.fisher import Fisher
 from models.continual.method import EVERY, Method, Start, checked
 from models.continual.quadratic import Quadratic
-from models.parameters import Snapshot, grown
+from models.parameters import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,9 @@ class Ewc(Method):
 
     def begun(self, start: Start) -> Self:
         importance, anchor = {}, {}
-        for name, tensor in start.weights.items():
-            importance[name], anchor[name] = torch.zeros_like(tensor), tensor.clone()
-            if name in self.importance:
-                old = self.importance[name].to(tensor.device)
-                importance[name] = grown(old, len(tensor))
-                anchor[name][: len(old)] = self.anchor[name].to(tensor.device)
+        for name in start.weights:
+            importance[name] = start.aligned(name, self.importance.get(name))
+            anchor[name] = start.aligned(name, self.anchor.get(name), born=True)
         return type(self)(self.strength, importance, anchor)
 
     def pulls(self, start: Snapshot) -> Mapping[str, Quadratic]:

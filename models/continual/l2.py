@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
-from models.continual.method import EVERY, Method, checked
+from models.continual.method import EVERY, Method, Start, checked
 from models.continual.quadratic import Quadratic
 from models.parameters import Snapshot
 
@@ -30,7 +30,7 @@ class Parameters:
 class L2(Method):
     """½ λ Σ_i (θ_i − θ*_i)² with θ* the weights that the update starts from.
 
-    Rows that are new in an update have no anchor and feel no pull.
+    What is new in an update, rows or units, has no anchor and feels no pull.
 
     Source: the L2 baseline of Kirkpatrick et al., 2017 (arXiv 1612.00796), figure 2.
     """
@@ -43,18 +43,25 @@ class L2(Method):
         """`consolidated` is how many rows of each parameter have an anchor."""
         self.strength = strength
         self.consolidated = dict(consolidated)
+        self._importance: dict[str, Tensor] = {}
 
     @classmethod
     def initial(cls, config: LearningConfig) -> Self:
         return cls(cls.chosen(config).strength, {})
 
+    def begun(self, start: Start) -> Self:
+        twin = type(self)(self.strength, self.consolidated)
+        for name, tensor in start.weights.items():
+            rows = self.consolidated.get(name)
+            kept = None if rows is None else tensor.new_ones(rows, *tensor.shape[1:])
+            twin._importance[name] = start.aligned(name, kept)
+        return twin
+
     def pulls(self, start: Snapshot) -> Mapping[str, Quadratic]:
-        found = {}
-        for name, tensor in start.items():
-            importance = torch.zeros_like(tensor)
-            importance[: self.consolidated.get(name, 0)] = 1.0
-            found[name] = Quadratic(self.strength, importance, tensor)
-        return found
+        return {
+            name: Quadratic(self.strength, importance, start[name])
+            for name, importance in self._importance.items()
+        }
 
     def consolidate(self, learned: Snapshot, fisher: Fisher) -> Self:
         return type(self)(self.strength, {name: len(part) for name, part in learned.items()})

@@ -9,7 +9,7 @@ strength of 0, a method changes nothing, to the bit.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.continual.fisher import Fisher
 from models.continual.quadratic import Quadratic
-from models.parameters import Snapshot
+from models.parameters import Layout, Snapshot
 from models.registry import ENCODERS
 
 if TYPE_CHECKING:
@@ -55,15 +55,37 @@ class Rehearsal:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where an update starts: the parent's weights, grown by rows that nothing is known of yet.
+    """Where an update starts: the parent's weights, with rows that nothing is known of yet, and
+    with the blocks that methods have grown on the encoder.
 
     Attributes:
         weights: by parameter name, on the device of the update.
         known: rows of each table that the parent had; those behind are new.
+        before, after: the parent's layout of `dense`, and the present one.
     """
 
     weights: Snapshot
     known: Mapping[str, int]
+    before: Layout = field(default_factory=Layout)
+    after: Layout = field(default_factory=Layout)
+
+    def aligned(self, name: str, kept: Tensor | None, *, born: bool = False) -> Tensor:
+        """A copy of what a method keeps of a parameter, in the shape that this has now.
+
+        Args:
+            name: of the parameter.
+            kept: in the shape that it had in the parent; None where nothing is kept.
+            born: whether what is new takes the value of the weight; else it is 0.
+        """
+        now = self.weights[name]
+        new = now.clone() if born else torch.zeros_like(now)
+        if kept is None:
+            return new
+        kept = kept.to(now.device)
+        if name == "dense" and self.before != self.after:
+            return self.before.carried(kept, self.after, new)
+        new[: len(kept)] = kept
+        return new
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +208,19 @@ class Method:
         """
         return rows
 
+    def resized(self, net: Recommender, seed: int) -> Recommender:
+        """The recommender that an update begins with: `net`, or one with other blocks.
+
+        Called first of all, before weights are taken as the start. Whatever has the shape of the
+        dense weights is realigned by what comes out, and a version says what blocks it has, so
+        that nothing but this hook needs to know of them.
+
+        Args:
+            net: the update's own copy; `Recommender.with_blocks` makes another of it.
+            seed: of the new weights.
+        """
+        return net
+
     def begun(self, start: Start) -> Self:
         """A copy for an update from `start`: grown, on its device, free to be written to."""
         return self
@@ -193,6 +228,13 @@ class Method:
     def frozen(self) -> frozenset[str]:
         """Parameters that this update must not move: `items`, `users`, `dense`."""
         return frozenset()
+
+    def held(self, net: Recommender) -> Tensor | None:
+        """The dense weights of `net` that this update must not move, [P] bool; None: all may.
+
+        Whatever would move them, gradient, momentum or pull, does not, to the bit.
+        """
+        return None
 
     def pulls(self, start: Snapshot) -> Mapping[str, Quadratic]:
         """A quadratic penalty by parameter name, of the shapes of `start`; asked once, when begun.

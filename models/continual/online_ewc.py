@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-import torch
 from torch import Tensor
 
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
 from models.continual.method import EVERY, Method, Start, checked
 from models.continual.quadratic import Quadratic
-from models.parameters import Snapshot, grown
+from models.parameters import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +56,9 @@ class OnlineEwc(Method):
         return cls(chosen.strength, chosen.decay, {})
 
     def begun(self, start: Start) -> Self:
-        importance = {}
-        for name, tensor in start.weights.items():
-            old = self.importance.get(name)
-            importance[name] = (
-                torch.zeros_like(tensor)
-                if old is None
-                else grown(old.to(tensor.device), len(tensor))
-            )
+        importance = {
+            name: start.aligned(name, self.importance.get(name)) for name in start.weights
+        }
         return type(self)(self.strength, self.decay, importance)
 
     def pulls(self, start: Snapshot) -> Mapping[str, Quadratic]:

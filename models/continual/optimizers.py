@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from models.continual.quadratic import Quadratic, missed_pulls
-from models.parameters import grown
+from models.parameters import Layout, grown
 
 _EPS = 1e-8
 _ROW_BETA = 0.999
@@ -150,7 +150,8 @@ class TableOptimizer:
 
 @dataclass(frozen=True, slots=True)
 class AdamState:
-    """Adam's memory of one flat tensor: first and second moments [P] and steps taken [1]."""
+    """Adam's memory of one flat tensor: first and second moments [P] and steps taken, [1], or [P]
+    where weights were born at different times."""
 
     mean: Tensor
     mean_square: Tensor
@@ -160,11 +161,24 @@ class AdamState:
     def empty(cls, size: int) -> AdamState:
         return cls(torch.zeros(size), torch.zeros(size), torch.zeros(1))
 
-    def copied(self, device: str | torch.device = "cpu") -> AdamState:
+    def aligned(
+        self, before: Layout, after: Layout, device: str | torch.device = "cpu"
+    ) -> AdamState:
+        """A copy on `device` for weights laid out anew.
+
+        Nothing is remembered of new ones, and each counts its steps from its birth: with the
+        others' count the moments, which begin at 0, would be taken for settled, and the first
+        steps be several times too long.
+        """
+        parts = [self.mean, self.mean_square, self.steps]
+        if before != after:
+            parts[2] = self.steps.expand(before.size)
+            parts = [before.carried(part, after) for part in parts]
+        mean, mean_square, steps = parts
         return AdamState(
-            self.mean.to(device, copy=True),
-            self.mean_square.to(device, copy=True),
-            self.steps.to("cpu", copy=True),
+            mean.to(device, copy=True),
+            mean_square.to(device, copy=True),
+            steps.to("cpu" if len(steps) == 1 else device, copy=True),
         )
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -187,22 +201,49 @@ class DenseOptimizer:
         state: AdamState,
         learning_rate: float,
         pull: Quadratic | None = None,
+        held: Tensor | None = None,
     ) -> None:
-        """Take over `values` [P] and `state`, which are written to."""
+        """Take over `values` [P] and `state`, which are written to.
+
+        Args:
+            values: the weights.
+            state: as long as they.
+            learning_rate: the step of a weight with unit gradients.
+            pull: the penalty on them.
+            held: [P] bool, where weights and what is remembered of them stay as they are.
+        """
         self.values = values
         self._state = state
         self._learning_rate = learning_rate
         self._pull = pull
+        self._held = [] if held is None else self._kept(held.nonzero()[:, 0])
+
+    def _kept(self, held: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """What is put back after each step: a tensor, places in it, and what stands there."""
+        parts = [self.values, self._state.mean, self._state.mean_square]
+        if len(self._state.steps) > 1:
+            parts.append(self._state.steps)
+        return [(part, held, part[held]) for part in parts]
 
     def step(self, gradient: Tensor) -> None:
         """One step along `gradient` [P]."""
+        self._step(gradient)
+        for part, held, values in self._held:
+            part[held] = values
+
+    def _step(self, gradient: Tensor) -> None:
         state, (beta, beta_square) = self._state, _BETAS
         state.steps.add_(1.0)
-        steps = float(state.steps)
+        steps = float(state.steps) if len(state.steps) == 1 else state.steps
         state.mean.lerp_(gradient, 1.0 - beta)
         state.mean_square.mul_(beta_square).addcmul_(gradient, gradient, value=1.0 - beta_square)
         root = (state.mean_square / (1.0 - beta_square**steps)).sqrt_().add_(_EPS)
-        self.values.addcdiv_(state.mean, root, value=-self._learning_rate / (1.0 - beta**steps))
+        if isinstance(steps, float):
+            rate = -self._learning_rate / (1.0 - beta**steps)
+            self.values.addcdiv_(state.mean, root, value=rate)
+        else:
+            rates = (1.0 - beta**steps).reciprocal_().mul_(-self._learning_rate)
+            self.values.addcdiv_(state.mean * rates, root)
         if self._pull is not None:
             pull = self._pull
             stiffness = pull.importance / root * (self._learning_rate * pull.strength)

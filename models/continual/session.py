@@ -31,6 +31,8 @@ class Session:
     ) -> None:
         self.config = state.config
         self.net = state.net.grown(len(state.items), len(state.users), device)
+        for _, method in sorted(state.methods.items()):
+            self.net = method.resized(self.net, seed)
         sizes = {name: len(tensor) for name, tensor in self.net.snapshot().items()}
         self.row_states = {
             name: rows.grown(sizes[name], device) for name, rows in state.row_states.items()
@@ -41,13 +43,14 @@ class Session:
         self.start: Snapshot = {
             name: tensor.clone() for name, tensor in self.net.snapshot().items()
         }
+        begin = Start(self.start, known, state.net.layout, self.net.layout)
         self.methods: dict[str, Method] = {
-            name: method.begun(Start(self.start, known)) for name, method in state.methods.items()
+            name: method.begun(begin) for name, method in state.methods.items()
         }
         self._teacher = Recommender.from_snapshot(self.start, self.net.meta)
         self._frozen = frozenset[str]().union(*(m.frozen() for m in self.methods.values()))
         self._watchers = [method for method in self.methods.values() if method.watches_moves]
-        self.dense_state = state.dense_state.copied(device)
+        self.dense_state = state.dense_state.aligned(state.net.layout, self.net.layout, device)
         self.random = np.random.default_rng([seed, 1])
         self.dropout = Dropout(
             self.config.dropout, torch.Generator(device).manual_seed(seed % 2**63)
@@ -74,7 +77,9 @@ class Session:
             pulls.get("users"),
             anchored_at_start=self._anchored,
         )
-        self._dense = DenseOptimizer(self.net.dense, self.dense_state, rate, pulls.get("dense"))
+        self._dense = DenseOptimizer(
+            self.net.dense, self.dense_state, rate, pulls.get("dense"), self._held()
+        )
 
     def _welcome(self, methods: Iterable[Method], known: Mapping[str, int]) -> None:
         """Let methods say where rows begin that the parent does not have."""
@@ -87,6 +92,12 @@ class Session:
     def _anchored(self) -> bool:
         moving = all(method.moves_anchor for method in self.methods.values())
         return moving and self.config.weight_decay == 0.0
+
+    def _held(self) -> Tensor | None:
+        """The dense weights that some method holds still, [P] bool; None where none does."""
+        masks = [method.held(self.net) for method in self.methods.values()]
+        given = [mask for mask in masks if mask is not None]
+        return torch.stack(given).any(0).to(self.device) if given else None
 
     def _pulls(self) -> dict[str, Quadratic]:
         """The pull on each parameter: all methods and the weight decay, a pull to 0, in one."""

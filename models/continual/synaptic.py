@@ -13,7 +13,7 @@ from models.config import LearningConfig
 from models.continual.fisher import Fisher
 from models.continual.method import EVERY, Method, Move, Start, checked
 from models.continual.quadratic import Quadratic
-from models.parameters import Snapshot, grown
+from models.parameters import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,9 @@ class SynapticIntelligence(Method):
         return cls(chosen.strength, chosen.damping, {})
 
     def begun(self, start: Start) -> Self:
-        importance = {}
-        for name, tensor in start.weights.items():
-            importance[name] = torch.zeros_like(tensor)
-            if name in self.importance:
-                importance[name] = grown(self.importance[name].to(tensor.device), len(tensor))
+        importance = {
+            name: start.aligned(name, self.importance.get(name)) for name in start.weights
+        }
         twin = type(self)(self.strength, self.damping, importance)
         twin._start = dict(start.weights)
         twin._work = {name: torch.zeros_like(part) for name, part in start.weights.items()}

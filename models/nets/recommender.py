@@ -13,7 +13,9 @@ from torch import Tensor
 
 from models.config import LearningConfig
 from models.interactions import START, SequenceBatch
+from models.nets.blocks import Blocks
 from models.nets.encoder import Dense, Encoder, Inputs
+from models.nets.growth import GrownEncoder
 from models.nets.heads import Heads
 from models.nets.registry import encoder_named, encoder_of
 from models.nets.table import GrowableTable
@@ -28,10 +30,12 @@ class Recommender:
     A value like its tables: updates are made on a `grown` copy.
 
     Attributes:
-        encoder: what turns histories and users into queries.
+        encoder: what turns histories and users into queries, its blocks among it.
+        base: the encoder without its blocks.
+        blocks: what the encoder has grown while in use.
         items, users: rows [N, D] and [U, D] (no users' rows where the encoder reads none).
-        dense: all other weights, end to end: the encoder's [P], the heads', the log of the
-            temperature.
+        dense: all other weights, end to end: the encoder's, its blocks', the heads', the log of
+            the temperature, [P].
         heads: of event types, on what the encoder makes.
         layout: the names of `dense`.
     """
@@ -46,16 +50,18 @@ class Recommender:
         normalize: bool,
         max_history: int,
         heads: Heads | None = None,
+        blocks: Blocks | None = None,
     ) -> None:
-        self.encoder = encoder
+        self.base = encoder
+        self.blocks = blocks or Blocks()
+        self.encoder = GrownEncoder(encoder, self.blocks) if self.blocks else encoder
         self.items = items
         self.users = users
         self.dense = dense
         self.normalize = normalize
         self.max_history = max_history
         self.heads = heads or Heads()
-        own = (*encoder.layout(items.dim).shapes, *self.heads.shapes(items.dim))
-        self.layout = Layout((*own, ("log_temperature", (1,))))
+        self.layout = _layout(self.encoder, self.heads, items.dim)
         if dense.shape != (self.layout.size,):
             raise ValueError(f"dense: expected [{self.layout.size}], got {list(dense.shape)}")
 
@@ -90,6 +96,9 @@ class Recommender:
             normalize=bool(meta["normalize"]),
             max_history=int(meta["max_history"]),
             heads=Heads(tuple(meta.get("type_heads", ()))),
+            blocks=Blocks(
+                {name: tuple(map(tuple, units)) for name, units in meta.get("blocks", {}).items()}
+            ),
         )
 
     @property
@@ -103,7 +112,11 @@ class Recommender:
             "max_history": self.max_history,
             "seed": (self.items.seed - 1) // 3,
             **({"type_heads": list(self.heads.types)} if self.heads.types else {}),
+            **({"blocks": self._block_lists()} if self.blocks else {}),
         }
+
+    def _block_lists(self) -> dict[str, list[list[int]]]:
+        return {name: [list(units) for units in each] for name, each in self.blocks.units.items()}
 
     def snapshot(self) -> dict[str, Tensor]:
         """All parameters by name; the tensors are shared, not copied."""
@@ -112,13 +125,34 @@ class Recommender:
     def grown(self, items: int, users: int, device: str | torch.device = "cpu") -> Recommender:
         """A copy with so many rows on `device`; scores of what existed stay as they were."""
         return Recommender(
-            self.encoder,
+            self.base,
             self.items.grown(items, device),
             self.users.grown(users if self.encoder.has_users else 0, device),
             self.dense.to(device, copy=True),
             normalize=self.normalize,
             max_history=self.max_history,
             heads=self.heads,
+            blocks=self.blocks,
+        )
+
+    def with_blocks(self, blocks: Blocks, seed: int) -> Recommender:
+        """The same, rows shared, with these blocks on the encoder.
+
+        Units that it has keep their weights, new ones begin as `Blocks.initial` has them and change
+        no query, the others are gone.
+        """
+        dim = self.items.dim
+        into = _layout(GrownEncoder(self.base, blocks), self.heads, dim)
+        born = blocks.layout(dim).carried(blocks.initial(dim, seed).to(self.dense), into)
+        return Recommender(
+            self.base,
+            self.items,
+            self.users,
+            self.layout.carried(self.dense, into, born),
+            normalize=self.normalize,
+            max_history=self.max_history,
+            heads=self.heads,
+            blocks=blocks,
         )
 
     def on_cpu(self) -> Recommender:
@@ -226,6 +260,12 @@ class Recommender:
         """Vectors [N, D] of all items, ready to be searched with queries."""
         with torch.no_grad():
             return self.vectors(self.items.rows)
+
+
+def _layout(encoder: Encoder, heads: Heads, dim: int) -> Layout:
+    """Of all the dense weights."""
+    own = encoder.layout(dim)
+    return Layout((*own.shapes, *heads.shapes(dim), ("log_temperature", (1,))), own.numbers)
 
 
 def _everywhere(
