@@ -25,6 +25,8 @@ METHODS: Mapping[str, str] = {
     "generative-replay": "models.continual.generative:GenerativeReplay",
     "distillation": "models.continual.distillation:Distillation",
     "feature-extraction": "models.continual.transfer:FeatureExtraction",
+    "progressive": "models.continual.progressive:Progressive",
+    "den": "models.continual.expandable:Expandable",
     "reptile": "models.continual.reptile:Reptile",
     "soft-sharing": "models.continual.soft_sharing:SoftSharing",
 }

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from models.continual.fisher import Fisher
 from models.continual.quadratic import Quadratic
+from models.continual.sparsity import GroupLasso
 from models.parameters import Layout, Snapshot
 from models.registry import ENCODERS
 
@@ -244,12 +245,20 @@ class Method:
         """
         return {}
 
+    def sparse(self, net: Recommender) -> GroupLasso | None:
+        """A group-sparse penalty on the dense weights of `net`; asked once, when begun."""
+        return None
+
     def loss(self, step: Step) -> Tensor | None:
         """A term of the loss, a scalar; None adds nothing."""
         return None
 
     def moved(self, name: str, move: Move) -> None:
         """Told of each step's effect where `watches_moves`."""
+
+    def heard(self, loss: float) -> Self:
+        """The method after an update whose first pass had this mean loss, before `consolidate`."""
+        return self
 
     def consolidate(self, learned: Snapshot, fisher: Fisher) -> Self:
         """The method after an update that ended at `learned`, with the Fisher taken there."""
@@ -272,6 +281,16 @@ def checked(name: str, value: Any, low: float, high: float = float("inf")) -> No
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise ValueError(f"{name}: must be a number from {low:g} to {high:g}, got {value!r}")
+
+
+def counted(name: str, value: Any, low: int) -> None:
+    """For a `Parameters` to check a whole number with.
+
+    Raises:
+        ValueError: it is no whole number from `low` on.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise ValueError(f"{name}: must be a whole number from {low} on, got {value!r}")
 
 
 def penalty(method: Method, now: Snapshot, start: Snapshot) -> Tensor:

@@ -13,13 +13,15 @@ into the loss instead, where an adaptive optimizer rescales it with the data's g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from models.continual.quadratic import Quadratic, missed_pulls
+from models.continual.sparsity import GroupLasso
 from models.parameters import Layout, grown
 
 _EPS = 1e-8
@@ -192,6 +194,8 @@ class AdamState:
 class DenseOptimizer:
     """Adam on one flat tensor, the pull implicitly with Adam's own rate for each element.
 
+    A group-sparse penalty, which knows no element's rate, takes the learning rate itself.
+
     Source: Kingma and Ba, 2015 (arXiv 1412.6980), algorithm 1.
     """
 
@@ -201,6 +205,7 @@ class DenseOptimizer:
         state: AdamState,
         learning_rate: float,
         pull: Quadratic | None = None,
+        sparse: Sequence[GroupLasso] = (),
         held: Tensor | None = None,
     ) -> None:
         """Take over `values` [P] and `state`, which are written to.
@@ -210,12 +215,14 @@ class DenseOptimizer:
             state: as long as they.
             learning_rate: the step of a weight with unit gradients.
             pull: the penalty on them.
+            sparse: group-sparse penalties, each applied after the pull.
             held: [P] bool, where weights and what is remembered of them stay as they are.
         """
         self.values = values
         self._state = state
         self._learning_rate = learning_rate
         self._pull = pull
+        self._sparse = sparse
         self._held = [] if held is None else self._kept(held.nonzero()[:, 0])
 
     def _kept(self, held: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
@@ -234,17 +241,25 @@ class DenseOptimizer:
     def _step(self, gradient: Tensor) -> None:
         state, (beta, beta_square) = self._state, _BETAS
         state.steps.add_(1.0)
-        steps = float(state.steps) if len(state.steps) == 1 else state.steps
         state.mean.lerp_(gradient, 1.0 - beta)
         state.mean_square.mul_(beta_square).addcmul_(gradient, gradient, value=1.0 - beta_square)
-        root = (state.mean_square / (1.0 - beta_square**steps)).sqrt_().add_(_EPS)
-        if isinstance(steps, float):
+        if len(state.steps) == 1:
+            steps = float(state.steps)
+            root = (state.mean_square / (1.0 - beta_square**steps)).sqrt_().add_(_EPS)
             rate = -self._learning_rate / (1.0 - beta**steps)
             self.values.addcdiv_(state.mean, root, value=rate)
         else:
-            rates = (1.0 - beta**steps).reciprocal_().mul_(-self._learning_rate)
-            self.values.addcdiv_(state.mean * rates, root)
+            root = (state.mean_square / _settled(beta_square, state.steps)).sqrt_().add_(_EPS)
+            mean = state.mean / _settled(beta, state.steps)
+            self.values.addcdiv_(mean, root, value=-self._learning_rate)
         if self._pull is not None:
             pull = self._pull
             stiffness = pull.importance / root * (self._learning_rate * pull.strength)
             self.values -= (self.values - pull.anchor) * (stiffness / (1.0 + stiffness))
+        for penalty in self._sparse:
+            penalty.step(self.values, self._learning_rate)
+
+
+def _settled(beta: float, steps: Tensor) -> Tensor:
+    """1 − β^steps, [P]: how much of a mean that began at 0 is there."""
+    return -torch.expm1(steps * math.log(beta))

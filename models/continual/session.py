@@ -77,8 +77,14 @@ class Session:
             pulls.get("users"),
             anchored_at_start=self._anchored,
         )
+        sparse = [method.sparse(self.net) for method in self.methods.values()]
         self._dense = DenseOptimizer(
-            self.net.dense, self.dense_state, rate, pulls.get("dense"), self._held()
+            self.net.dense,
+            self.dense_state,
+            rate,
+            pulls.get("dense"),
+            [penalty for penalty in sparse if penalty is not None],
+            self._held(),
         )
 
     def _welcome(self, methods: Iterable[Method], known: Mapping[str, int]) -> None:
@@ -249,8 +255,14 @@ class Session:
             for name, quadratic in method.pulls(self.start).items()
         )
 
-    def consolidate(self, samples: SampleSet, seed: int) -> Fisher:
-        """Take the Fisher at the learned weights and move the methods on."""
+    def consolidate(self, samples: SampleSet, seed: int, loss: float) -> Fisher:
+        """Take the Fisher at the learned weights and move the methods on.
+
+        Args:
+            samples: the new ones.
+            seed: of the examples that the Fisher is taken at.
+            loss: the mean over the first pass.
+        """
         fisher = Fisher()
         if any(method.needs_fisher for method in self.methods.values()):
             fisher = estimate_fisher(
@@ -264,6 +276,7 @@ class Session:
             )
         learned = self.net.snapshot()
         self.methods = {
-            name: method.consolidate(learned, fisher) for name, method in self.methods.items()
+            name: method.heard(loss).consolidate(learned, fisher)
+            for name, method in self.methods.items()
         }
         return fisher

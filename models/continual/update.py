@@ -103,7 +103,7 @@ def update(
                 progress((done + (place + 1) / len(chunks)) / passes)
     session.finish()
     penalty = session.penalty()
-    fisher = session.consolidate(fresh, seed) if len(fresh) else Fisher()
+    fisher = session.consolidate(fresh, seed, losses[0]) if len(fresh) else Fisher()
     report = UpdateReport(
         samples=len(new),
         replayed=len(drawn),

@@ -57,6 +57,11 @@ class Blocks:
         blocks = tuple(tuple(block) for block in units if block)
         return replace(self, units={**self.units, owner: blocks})
 
+    @staticmethod
+    def names(owner: str, number: int) -> tuple[str, str, str]:
+        """The names of a block's weights W, b and O among the dense ones."""
+        return (part(owner, number, INPUT), part(owner, number, BIAS), part(owner, number, OUTPUT))
+
     def layout(self, dim: int) -> Layout:
         """Names and shapes of their weights."""
         shapes: list[tuple[str, tuple[int, ...]]] = []
@@ -64,7 +69,7 @@ class Blocks:
         for owner, blocks in self.units.items():
             width = 2 * dim
             for number, units in enumerate(blocks):
-                names = [part(owner, number, what) for what in (INPUT, BIAS, OUTPUT)]
+                names = self.names(owner, number)
                 own = ((len(units), width), (len(units),), (len(units), dim))
                 shapes += zip(names, own, strict=True)
                 numbers |= dict.fromkeys(names, units)
@@ -101,9 +106,7 @@ class Blocks:
         for owner, blocks in self.units.items():
             read = torch.cat([latest, hidden], dim=-1)
             for number in range(len(blocks)):
-                weight, bias, output = (
-                    dense[part(owner, number, what)] for what in (INPUT, BIAS, OUTPUT)
-                )
+                weight, bias, output = (dense[name] for name in self.names(owner, number))
                 raised = F.linear(read, weight, bias)
                 trace.append((f"{owner}.{number}", read, raised))
                 active = raised.relu()

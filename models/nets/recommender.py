@@ -161,6 +161,11 @@ class Recommender:
             return self
         return self.from_snapshot({k: v.cpu() for k, v in self.snapshot().items()}, self.meta)
 
+    @property
+    def base_names(self) -> list[str]:
+        """Of the encoder's own weights, without blocks, heads and temperature."""
+        return [name for name, _ in self.base.layout(self.items.dim).shapes]
+
     def vectors(self, rows: Tensor) -> Tensor:
         """What stands for rows [R, D] in queries and scores: their direction, if normalised."""
         return F.normalize(rows, dim=1, eps=1e-6) if self.normalize else rows

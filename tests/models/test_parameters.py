@@ -77,3 +77,29 @@ def test_layout_lays_parts_end_to_end_and_finds_them() -> None:
     views["b"][0] = 9.0
     assert float(flat[6]) == 9.0
     assert views["a"].shape == (2, 3)
+
+
+def test_what_lies_flat_follows_its_layout_by_name_and_unit() -> None:
+    old = Layout((("a", (2,)), ("units", (3, 2)), ("gone", (1,))), {"units": (4, 1, 7)})
+    new = Layout((("new", (2,)), ("units", (3, 2)), ("a", (3,))), {"units": (9, 7, 4)})
+    flat = torch.tensor([1.0, 2.0, 10.0, 11.0, 20.0, 21.0, 30.0, 31.0, 5.0])
+    expected = [-1.0, -1.0, -1.0, -1.0, 30.0, 31.0, 10.0, 11.0, 1.0, 2.0, -1.0]
+    assert old.carried(flat, new, -1.0).tolist() == expected
+    fill = torch.arange(100.0, 111.0)
+    filled = old.carried(flat, new, fill).tolist()
+    assert filled == [100, 101, 102, 103, 30, 31, 10, 11, 1, 2, 110]
+    assert old.carried(flat > 20, new).tolist() == [value > 20 for value in expected]
+    assert torch.equal(old.carried(flat, old), flat)
+    assert old.carried(flat, old) is not flat
+    assert fill.tolist() == list(range(100, 111))
+
+
+def test_a_part_whose_units_have_another_shape_is_not_carried() -> None:
+    old, new = Layout((("a", (2, 3)),)), Layout((("a", (2, 4)),))
+    with pytest.raises(ValueError, match=r"a: units of different shapes, \[2, 3\] and \[2, 4\]"):
+        old.carried(torch.zeros(6), new)
+
+
+def test_weights_are_found_by_the_names_of_their_parts() -> None:
+    layout = Layout((("a", (2,)), ("b", (1, 2)), ("c", (1,))))
+    assert layout.among(["c", "a"]).tolist() == [True, True, False, False, True]
