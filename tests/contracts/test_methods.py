@@ -27,6 +27,8 @@ OFF: dict[str, dict[str, Any]] = {
     "generative-replay": {"ratio": 0.0},
     "distillation": {"strength": 0.0},
     "feature-extraction": {"after": 10**6},
+    "progressive": {"most": 0},
+    "den": {"most": 0, "selected": 1.0},
     "reptile": {"rate": 0.0},
     "soft-sharing": {"strength": 0.0},
 }
@@ -38,6 +40,8 @@ ON: dict[str, dict[str, Any]] = {
     "si": {"strength": 10.0},
     "distillation": {"strength": 5.0, "on": "both", "adaptive": False},
     "soft-sharing": {"strength": 5.0},
+    "progressive": {"every": 1, "width": 3},
+    "den": {"threshold": 0.0, "decay": 0.0, "units": 3},
 }
 """Where the defaults are too mild to be seen in a test this small."""
 
@@ -185,6 +189,11 @@ def test_a_method_that_does_not_exist_is_refused() -> None:
         ("distillation", "adaptive", 1),
         ("generative-replay", "length", 1),
         ("reptile", "rate", 2),
+        ("progressive", "width", 0),
+        ("progressive", "every", 1.5),
+        ("progressive", "rows", 1),
+        ("den", "most", -1),
+        ("den", "selected", 1.5),
         ("replay", "keep", "everything"),
     ],
 )

@@ -6,24 +6,33 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 from models.continual.distillation import Distillation
 from models.continual.ewc import Ewc
+from models.continual.expandable import Expandable, Heard
+from models.continual.fisher import Fisher
 from models.continual.generative import GenerativeReplay
 from models.continual.l2 import L2
 from models.continual.method import Method, Move, Step
 from models.continual.online_ewc import OnlineEwc
+from models.continual.progressive import Progressive
 from models.continual.quadratic import Quadratic
 from models.continual.replay import Replay
 from models.continual.reptile import Reptile
 from models.continual.selection import keyed
 from models.continual.soft_sharing import SoftSharing
+from models.continual.sparsity import GroupLasso
 from models.continual.synaptic import SynapticIntelligence
 from models.continual.transfer import FeatureExtraction
+from models.nets import Recommender
+from models.nets.blocks import Blocks
+from models.parameters import Layout
 from models.registry import METHODS
 from tests.contracts import test_penalties
-from tests.models import test_rehearsing, test_selection, test_window
-from tests.oracles import test_distillation, test_soft_sharing, test_synaptic
+from tests.models import test_growing, test_rehearsing, test_selection, test_window
+from tests.oracles import test_blocks, test_distillation, test_soft_sharing, test_synaptic
 
 Check = Callable[[], None]
 
@@ -59,6 +68,38 @@ def pushes_from_the_teacher(self: Distillation, step: Step) -> Any:
     return None if term is None else -term
 
 
+def costing_nothing(self: Expandable, net: Recommender) -> GroupLasso | None:
+    penalty = SPARSE(self, net)
+    return None if penalty is None else GroupLasso(0.0, penalty.members)
+
+
+def turned_selection(self: Expandable, learned: Any, fisher: Fisher) -> Expandable:
+    return CONSOLIDATED(
+        self,
+        learned,
+        Fisher(fisher.examples, -fisher.add_to("dense", torch.zeros_like(learned["dense"]))),
+    )
+
+
+def by_position(self: Layout, flat: Tensor, into: Layout, fill: float | Tensor = 0.0) -> Tensor:
+    """Carried as if a layout grew at its end."""
+    new = torch.empty(into.size, dtype=flat.dtype).copy_(torch.as_tensor(fill))
+    new[: len(flat)] = flat[: len(new)]
+    return new
+
+
+def without_laterals(self: Blocks, latest: Tensor, hidden: Tensor, dense: Any) -> Any:
+    cut = {
+        name: torch.cat([part[:, : 2 * len(hidden[0])], 0.0 * part[:, 2 * len(hidden[0]) :]], 1)
+        if name.endswith("input")
+        else part
+        for name, part in dense.items()
+    }
+    return TRACED(self, latest, hidden, cut)
+
+
+SPARSE, AFTER, CONSOLIDATED = Expandable.sparse, Heard.after, Expandable.consolidate
+TRACED = Blocks.traced
 SI_MOVED, DISTILLED = SynapticIntelligence.moved, Distillation.loss
 
 
@@ -148,6 +189,71 @@ MUTANTS: list[tuple[str, type[Any], str, Any, Check]] = [
         ),
     ),
     (
+        "the encoder is not held",
+        Progressive,
+        "held",
+        lambda self, net: None,
+        test_growing.test_only_the_newest_block_and_the_rows_learn,
+    ),
+    (
+        "no block comes",
+        Progressive,
+        "resized",
+        lambda self, net, seed: net,
+        test_growing.test_only_the_newest_block_and_the_rows_learn,
+    ),
+    (
+        "units cost nothing",
+        Expandable,
+        "sparse",
+        costing_nothing,
+        test_growing.test_units_that_are_needed_stay_and_others_fade,
+    ),
+    (
+        "no loss is heard",
+        Expandable,
+        "heard",
+        lambda self, loss: self,
+        test_growing.test_a_change_of_tastes_grows_units_and_a_steady_stream_does_not,
+    ),
+    (
+        "easy windows grow units",
+        Heard,
+        "after",
+        lambda self, loss, decay: AFTER(self, -loss, decay),
+        lambda: test_growing.test_units_come_when_a_loss_lies_above_the_level_of_the_last(
+            [9.0, 2.0, 2.11], True
+        ),
+    ),
+    (
+        "what is pulled on least is retrained",
+        Expandable,
+        "consolidate",
+        turned_selection,
+        test_growing.test_of_the_encoder_what_the_last_window_pulled_on_learns,
+    ),
+    (
+        "what is kept stays where it lay",
+        Layout,
+        "carried",
+        by_position,
+        test_growing.test_what_is_remembered_follows_the_layout,
+    ),
+    (
+        "new units speak at once",
+        Blocks,
+        "initial",
+        lambda self, dim, seed: torch.ones(self.layout(dim).size),
+        lambda: test_blocks.test_growth_changes_no_score_to_the_bit("gru"),
+    ),
+    (
+        "blocks know nothing of each other",
+        Blocks,
+        "traced",
+        without_laterals,
+        test_blocks.test_a_block_reads_the_item_the_encoder_and_the_older_blocks,
+    ),
+    (
         "new rows begin anywhere",
         Reptile,
         "newcomers",
@@ -171,4 +277,5 @@ def test_it_is_noticed(
 
 
 def test_every_method_has_a_mutant() -> None:
-    assert {row[1].name for row in MUTANTS} == set(METHODS)
+    broken = {row[1].name for row in MUTANTS if issubclass(row[1], Method)}
+    assert broken == set(METHODS)
