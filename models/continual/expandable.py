@@ -25,7 +25,8 @@ class Parameters:
     """Of dynamically expandable networks."""
 
     threshold: float = 0.05
-    """τ: the share by which a loss must exceed the level of the last ones to ask for units."""
+    """τ: the share by which a loss must exceed the level of the last ones to ask for units; with −1
+    every update asks."""
     decay: float = 0.7
     """What is left of the level of losses after an update."""
     units: int = 8
@@ -40,7 +41,7 @@ class Parameters:
     """The share of the encoder's weights, those the last window pulled on most, that learns."""
 
     def __post_init__(self) -> None:
-        checked("threshold", self.threshold, 0.0)
+        checked("threshold", self.threshold, -1.0)
         checked("decay", self.decay, 0.0, 1.0)
         counted("units", self.units, 1)
         counted("most", self.most, 0)
@@ -113,7 +114,7 @@ class Expandable(Method):
         if units:
             norms = self._outgoing(net).norm(dim=1).tolist()
             kept = [n for n, norm in zip(units, norms, strict=True) if norm > self.parameters.prune]
-        if self._heard.excess > self.parameters.threshold:
+        if self._heard.updates and self._heard.excess > self.parameters.threshold:
             born = min(self.parameters.units, max(self.parameters.most - len(kept), 0))
             first = 1 + max(units, default=-1)
             kept = [*kept, *range(first, first + born)]

@@ -41,7 +41,7 @@ ON: dict[str, dict[str, Any]] = {
     "distillation": {"strength": 5.0, "on": "both", "adaptive": False},
     "soft-sharing": {"strength": 5.0},
     "progressive": {"every": 1, "width": 3},
-    "den": {"threshold": 0.0, "decay": 0.0, "units": 3},
+    "den": {"threshold": -1.0, "units": 3},
 }
 """Where the defaults are too mild to be seen in a test this small."""
 
@@ -192,6 +192,7 @@ def test_a_method_that_does_not_exist_is_refused() -> None:
         ("progressive", "width", 0),
         ("progressive", "every", 1.5),
         ("progressive", "rows", 1),
+        ("den", "threshold", -1.5),
         ("den", "most", -1),
         ("den", "selected", 1.5),
         ("replay", "keep", "everything"),

@@ -81,6 +81,26 @@ def test_only_the_newest_block_and_the_rows_learn() -> None:
         assert not torch.equal(before.net.items.rows, after.net.items.rows[:rows])
 
 
+def test_what_any_method_holds_stands_still() -> None:
+    """`progressive` holds the encoder and older blocks, `den` half of the encoder: the union."""
+    asked: dict[str, dict[str, Any]] = {
+        "progressive": {"every": 2, "width": 3},
+        "den": {"threshold": -1.0, "units": 2, "prune": 0.0},
+    }
+    for methods in (["den"], ["progressive", "den"]):
+        settings = config(*methods, **{name: asked[name] for name in methods})
+        parent = states(settings, windows(checkerboard(), 100)[:4])[-1]
+        session = Session(parent, seed=1, device="cpu")
+        masks = [method.held(session.net) for method in session.methods.values()]
+        held = torch.stack([mask for mask in masks if mask is not None]).any(0)
+        after = learn_window(parent, windows(checkerboard(), 100)[4], seed=1, draw=()).state
+        assert after.net.layout == session.net.layout
+        assert 0 < int(held.sum()) < len(held)
+        assert torch.equal(after.net.dense[held], session.start["dense"][held])
+        moved = after.net.dense != session.start["dense"]
+        assert float(moved[~held].float().mean()) > 0.5
+
+
 def test_rows_stand_still_where_that_is_asked_for() -> None:
     settings = config("progressive", progressive={"every": 2, "rows": False})
     found = states(settings, windows(checkerboard(), 60)[:4])

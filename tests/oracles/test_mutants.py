@@ -22,6 +22,7 @@ from models.continual.quadratic import Quadratic
 from models.continual.replay import Replay
 from models.continual.reptile import Reptile
 from models.continual.selection import keyed
+from models.continual.session import Session
 from models.continual.soft_sharing import SoftSharing
 from models.continual.sparsity import GroupLasso
 from models.continual.synaptic import SynapticIntelligence
@@ -194,6 +195,13 @@ MUTANTS: list[tuple[str, type[Any], str, Any, Check]] = [
         "held",
         lambda self, net: None,
         test_growing.test_only_the_newest_block_and_the_rows_learn,
+    ),
+    (
+        "nobody is held",
+        Session,
+        "_held",
+        lambda self: None,
+        test_growing.test_what_any_method_holds_stands_still,
     ),
     (
         "no block comes",

@@ -13,7 +13,7 @@ from tests.service.learner.world import World, clicks, post, settle
 METHODS = ("progressive", "den", "online-ewc", "replay")
 PARAMETERS: dict[str, dict[str, Any]] = {
     "progressive": {"every": 1, "width": 4},
-    "den": {"threshold": 0.0, "decay": 0.0, "units": 2},
+    "den": {"threshold": -1.0, "units": 2, "prune": 0.0},
 }
 
 
@@ -30,6 +30,7 @@ def test_versions_carry_their_blocks_and_a_rollback_its_smaller_encoder(world: W
     tip = registry.head().tip
     counts = [blocks(world, version) for version in range(2, tip + 1)]
     assert counts == [0, 1, 2]
+    assert len(world.state(tip).net.blocks.of("den")[0]) >= 2
     for version in range(2, tip + 1):
         record, state = registry.version(version), world.state(version)
         bundle = world.stores.checkpoints.load(version, record.digest)
