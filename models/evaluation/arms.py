@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from models.evaluation.arm import ArmKind
-from models.evaluation.learning import Frozen, Learner, MultiTask
+from models.evaluation.learning import Ensemble, Frozen, Learner, MultiTask, Seeds
 from models.evaluation.linear import Ease, ImplicitAls
 from models.evaluation.neighbours import SessionNeighbours
 from models.evaluation.popularity import OwnFrequency, Popularity, RecentPopularity
@@ -22,6 +22,8 @@ def _learner(name: str, summary: str, *methods: str, **parameters: Mapping[str, 
 KINDS = (
     ArmKind("frozen", "the service's network after the base, never updated", Frozen),
     ArmKind("freshet", "the service's own update, every default", Learner),
+    ArmKind("ensemble", "freshet, answered for by its last three versions together", Ensemble),
+    ArmKind("seeds", "freshet, learned from two seeds and answered for by both together", Seeds),
     _learner("finetune", "the same without any method against forgetting"),
     _learner("l2", "the same with the plain pull to the last weights alone", "l2"),
     _learner("ewc", "the same with EWC alone, an anchor for each update", "ewc"),

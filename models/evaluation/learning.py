@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 
 from models.continual.replay import BottomK, draw_size
@@ -16,9 +15,11 @@ from models.continual.window import Candidate, learn_window
 from models.evaluation.arm import Arm, ArmSetup
 from models.evaluation.costs import sample_bytes
 from models.evaluation.questions import Questions
-from models.evaluation.scores import DenseScores, Scores
+from models.evaluation.scores import Scores, factored
 from models.evaluation.stream import Slice
+from models.evaluation.version import Version
 from models.interactions import Sample
+from models.ranking.ensemble import joined_vectors
 from models.registry import METHODS
 
 
@@ -104,28 +105,11 @@ class Learner(Arm):
         )
 
     def _freeze(self, learned: Slice) -> None:
-        """Lay the item vectors out in the stream's rows; an item without one is never ranked."""
-        vectors = self._state.net.item_vectors().cpu()
-        rows = torch.from_numpy(
-            self._state.items.rows(learned.stream.items.ids[: learned.num_items])
-        )
-        self._rows = rows.numpy()
-        self._vectors = torch.full((len(rows), vectors.shape[1]), torch.nan)
-        self._vectors[rows >= 0] = vectors[rows[rows >= 0]]
+        """Let the state as it is now answer from here on."""
+        self.version = Version.of(self._state, learned)
 
     def scores(self, questions: Questions) -> Scores:
-        history = questions.histories(limit=self.config.max_history)
-        known = history.items < len(self._rows)
-        rows = np.full(len(history.items), -1, dtype=np.int64)
-        rows[known] = self._rows[history.items[known]]
-        listed, offsets = rows.tolist(), history.offsets.tolist()
-        ids, net = questions.stream.users.ids, self._state.net
-        queries = net.encode(
-            [listed[start:stop] for start, stop in pairwise(offsets)],
-            self._state.users.rows(ids[user] for user in questions.users).tolist(),
-            net.heads.numbers(questions.types),
-        )
-        return DenseScores(queries.cpu() @ self._vectors.T)
+        return factored(self.version.queries(questions), self.version.vectors)
 
     def costs(self) -> dict[str, float]:
         return {
@@ -173,6 +157,84 @@ class MultiTask(Learner):
         self.config = dataclasses.replace(self.config, type_heads=heads)
         self._base = dataclasses.replace(self._base, type_heads=heads)
         super().fit(base)
+
+
+class Ensemble(Learner):
+    """The service's own update, answered for by its last versions together.
+
+    A version is what a period ended with. All answer, each with its own weights, and the mean of
+    their scores ranks (`joined_vectors`: with items that older ones do not know). Nothing is
+    learned differently, and no more than so many versions are kept.
+
+    Source: snapshot ensembles, Huang et al., 2017 (arXiv 1704.00109). Deviations: the snapshots are
+    taken where the stream is cut, not at the lows of a cyclic learning rate, so they have learned
+    different events; scores are averaged, not probabilities.
+
+    Args:
+        setup: as for `Learner`.
+        versions: how many answer, K.
+    """
+
+    def __init__(self, setup: ArmSetup, *, versions: int = 3) -> None:
+        super().__init__(setup)
+        self.versions: deque[Version] = deque(maxlen=versions)
+
+    def _freeze(self, learned: Slice) -> None:
+        super()._freeze(learned)
+        self.versions.append(self.version)
+        self._vectors = joined_vectors([version.vectors for version in self.versions])
+
+    def scores(self, questions: Questions) -> Scores:
+        queries = [version.queries(questions) for version in self.versions]
+        return factored(torch.cat(queries, 1), self._vectors)
+
+    def _bytes_kept(self) -> int:
+        """With the weights of the versions before the last."""
+        older = list(self.versions)[:-1]
+        return super()._bytes_kept() + sum(version.nbytes for version in older)
+
+
+class Seeds(Arm):
+    """The service's own update, learned from several seeds and answered for by all of them.
+
+    Each member is a learner of its own, with its own weights and its own draws; the mean of their
+    scores ranks. What is gained over one of them is gained by averaging alone.
+
+    Source: deep ensembles, Lakshminarayanan et al., 2017 (arXiv 1612.01474). Deviation: scores are
+    averaged, not probabilities.
+
+    Args:
+        setup: as for `Learner`; the first member is that of the setup's seed.
+        seeds: how many there are.
+    """
+
+    def __init__(self, setup: ArmSetup, *, seeds: int = 2) -> None:
+        # far from the seeds that an evaluation repeats with: members are not shared between these
+        self._members = [
+            Learner(dataclasses.replace(setup, seed=setup.seed + 1_000 * place))
+            for place in range(seeds)
+        ]
+
+    def fit(self, base: Slice) -> None:
+        for member in self._members:
+            member.fit(base)
+        self._join()
+
+    def update(self, period: Slice) -> None:
+        for member in self._members:
+            member.update(period)
+        self._join()
+
+    def _join(self) -> None:
+        self._vectors = joined_vectors([member.version.vectors for member in self._members])
+
+    def scores(self, questions: Questions) -> Scores:
+        queries = [member.version.queries(questions) for member in self._members]
+        return factored(torch.cat(queries, 1), self._vectors)
+
+    def costs(self) -> dict[str, float]:
+        each = [member.costs() for member in self._members]
+        return {name: sum(costs[name] for costs in each) for name in each[0]}
 
 
 class Frozen(Learner):

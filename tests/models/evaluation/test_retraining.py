@@ -98,7 +98,7 @@ def test_the_last_period_alone_ranks_only_what_it_holds() -> None:
     stream = cycles(users=2, steps=60, items=60)
     arm = LastPeriod(_setup())
     _after(arm, stream, 1)
-    ranked = np.flatnonzero(torch.isfinite(arm._vectors).all(dim=1).numpy())
+    ranked = np.flatnonzero(torch.isfinite(arm.version.vectors).all(dim=1).numpy())
 
     assert ranked.tolist() == sorted(set(stream.slice(1).item.tolist()))
 
