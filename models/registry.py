@@ -27,6 +27,7 @@ METHODS: Mapping[str, str] = {
     "feature-extraction": "models.continual.transfer:FeatureExtraction",
     "progressive": "models.continual.progressive:Progressive",
     "den": "models.continual.expandable:Expandable",
+    "adapters": "models.continual.adapters:DomainAdapters",
     "reptile": "models.continual.reptile:Reptile",
     "soft-sharing": "models.continual.soft_sharing:SoftSharing",
 }

@@ -126,7 +126,13 @@ def _add_chunk(
     inputs, targets, candidates = touched.places
     touched_users = touched_rows(users)
     item_rows, user_rows = net.items.rows[touched.rows], net.users.rows[touched_users.rows]
-    given = Inputs(net.vectors(item_rows), net.vectors(user_rows), inputs, touched_users.places[0])
+    given = Inputs(
+        net.vectors(item_rows),
+        net.vectors(user_rows),
+        inputs,
+        touched_users.places[0],
+        net.domains_of(touched.rows),
+    )
     dense = net.layout.views(net.dense)
 
     heads = None if batch.heads is None else batch.heads[examples, last]

@@ -47,7 +47,7 @@ class Session:
         self.methods: dict[str, Method] = {
             name: method.begun(begin) for name, method in state.methods.items()
         }
-        self._teacher = Recommender.from_snapshot(self.start, self.net.meta)
+        self._teacher = Recommender.from_snapshot(self.net.tensors() | self.start, self.net.meta)
         self._frozen = frozenset[str]().union(*(m.frozen() for m in self.methods.values()))
         self._watchers = [method for method in self.methods.values() if method.watches_moves]
         self.dense_state = state.dense_state.aligned(state.net.layout, self.net.layout, device)
@@ -147,7 +147,11 @@ class Session:
         user_rows.requires_grad_()
 
         given = Inputs(
-            net.vectors(items), net.vectors(user_rows), touched.places[0], touched_users.places[0]
+            net.vectors(items),
+            net.vectors(user_rows),
+            touched.places[0],
+            touched_users.places[0],
+            net.domains_of(touched.rows),
         )
         hidden = net.encoder.queries(given, leaves, self.dropout)
         heads = None if batch.heads is None else batch.heads[wanted]

@@ -104,7 +104,7 @@ class LearningState:
         remembered, types = memory_tensors(self.memory, self.items, self.users)
         learning |= _prefixed("memory.", remembered)
         return Bundle(
-            tensors={"serving": self.net.snapshot(), "learning": learning},
+            tensors={"serving": self.net.tensors(), "learning": learning},
             ids={"items": list(self.items.ids), "users": list(self.users.ids)},
             meta={
                 "format": FORMAT,

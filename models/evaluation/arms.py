@@ -49,6 +49,7 @@ KINDS = (
     _learner("feature-extraction", "the encoder stands still after the base", "feature-extraction"),
     _learner("progressive", "the encoder stands still, new blocks on it learn", "progressive"),
     _learner("den", "units grow when a period is hard, and go when of no use", "den"),
+    _learner("adapters", "the encoder stands still, an adapter for each domain learns", "adapters"),
     _learner("reptile", "new items begin where new items have ended", "reptile"),
     ArmKind("multi-task", "freshet with a head for each event type, asked by type", MultiTask),
     ArmKind(

@@ -26,13 +26,15 @@ class Inputs:
 
     `items` [R, D] and `users` [Q, D] are vectors (normalised where the model is); `inputs` [B, S]
     int64 are places in `items`, −1 for START, unknown items and filling; `user_idx` [B] int64 are
-    places in `users`, −1 for unknown users.
+    places in `users`, −1 for unknown users; `domains` [R] int64 are those of the items, −1 for an
+    item without one, and None where there are none at all.
     """
 
     items: Tensor
     users: Tensor
     inputs: Tensor
     user_idx: Tensor
+    domains: Tensor | None = None
 
 
 class Dropout:

@@ -13,13 +13,14 @@ from torch import Tensor
 
 from models.config import LearningConfig
 from models.interactions import START, SequenceBatch
+from models.nets.adapters import NO_DOMAIN, AdaptedEncoder, Adapters
 from models.nets.blocks import Blocks
 from models.nets.encoder import Dense, Encoder, Inputs
 from models.nets.growth import GrownEncoder
 from models.nets.heads import Heads
 from models.nets.registry import encoder_named, encoder_of
 from models.nets.table import GrowableTable
-from models.parameters import Layout, Snapshot, touched_rows
+from models.parameters import Layout, Snapshot, grown, touched_rows
 
 _ENCODE_AT_ONCE = 512
 
@@ -30,12 +31,14 @@ class Recommender:
     A value like its tables: updates are made on a `grown` copy.
 
     Attributes:
-        encoder: what turns histories and users into queries, its blocks among it.
-        base: the encoder without its blocks.
+        encoder: what turns histories and users into queries, blocks and adapters among it.
+        base: the encoder without these.
         blocks: what the encoder has grown while in use.
+        adapters: what it has for each domain.
+        domains: [N] int64, the domain of each item, `NO_DOMAIN` for none; None without adapters.
         items, users: rows [N, D] and [U, D] (no users' rows where the encoder reads none).
-        dense: all other weights, end to end: the encoder's, its blocks', the heads', the log of
-            the temperature, [P].
+        dense: all other weights, end to end: the encoder's, its blocks', the adapters', the heads',
+            the log of the temperature, [P].
         heads: of event types, on what the encoder makes.
         layout: the names of `dense`.
     """
@@ -51,10 +54,14 @@ class Recommender:
         max_history: int,
         heads: Heads | None = None,
         blocks: Blocks | None = None,
+        adapters: Adapters | None = None,
+        domains: Tensor | None = None,
     ) -> None:
         self.base = encoder
         self.blocks = blocks or Blocks()
-        self.encoder = GrownEncoder(encoder, self.blocks) if self.blocks else encoder
+        self.adapters = adapters or Adapters()
+        self.encoder = _whole(encoder, self.blocks, self.adapters)
+        self.domains = domains if self.adapters else None
         self.items = items
         self.users = users
         self.dense = dense
@@ -64,6 +71,8 @@ class Recommender:
         self.layout = _layout(self.encoder, self.heads, items.dim)
         if dense.shape != (self.layout.size,):
             raise ValueError(f"dense: expected [{self.layout.size}], got {list(dense.shape)}")
+        if self.adapters and (self.domains is None or len(self.domains) != len(items)):
+            raise ValueError(f"domains: expected one for each of {len(items)} items")
 
     @classmethod
     def initial(cls, config: LearningConfig) -> Recommender:
@@ -82,7 +91,7 @@ class Recommender:
 
     @classmethod
     def from_snapshot(cls, snapshot: Snapshot, meta: dict[str, Any]) -> Recommender:
-        """The inverse of `snapshot` and `meta`.
+        """The inverse of `tensors`, or of `snapshot` where there are no adapters, and `meta`.
 
         Raises:
             ValueError: the encoder is not known or shapes do not fit.
@@ -99,6 +108,8 @@ class Recommender:
             blocks=Blocks(
                 {name: tuple(map(tuple, units)) for name, units in meta.get("blocks", {}).items()}
             ),
+            adapters=Adapters(tuple(meta.get("adapters", ())), int(meta.get("adapter_rank", 0))),
+            domains=snapshot.get("domains"),
         )
 
     @property
@@ -113,6 +124,11 @@ class Recommender:
             "seed": (self.items.seed - 1) // 3,
             **({"type_heads": list(self.heads.types)} if self.heads.types else {}),
             **({"blocks": self._block_lists()} if self.blocks else {}),
+            **(
+                {"adapters": list(self.adapters.domains), "adapter_rank": self.adapters.rank}
+                if self.adapters
+                else {}
+            ),
         }
 
     def _block_lists(self) -> dict[str, list[list[int]]]:
@@ -122,18 +138,23 @@ class Recommender:
         """All parameters by name; the tensors are shared, not copied."""
         return {"items": self.items.rows, "users": self.users.rows, "dense": self.dense}
 
+    def tensors(self) -> dict[str, Tensor]:
+        """The parameters, and the domains of the items where there are adapters; shared."""
+        return self.snapshot() | ({} if self.domains is None else {"domains": self.domains})
+
     def grown(self, items: int, users: int, device: str | torch.device = "cpu") -> Recommender:
         """A copy with so many rows on `device`; scores of what existed stay as they were."""
-        return Recommender(
-            self.base,
-            self.items.grown(items, device),
-            self.users.grown(users if self.encoder.has_users else 0, device),
-            self.dense.to(device, copy=True),
-            normalize=self.normalize,
-            max_history=self.max_history,
-            heads=self.heads,
-            blocks=self.blocks,
+        return self._like(
+            items=self.items.grown(items, device),
+            users=self.users.grown(users if self.encoder.has_users else 0, device),
+            dense=self.dense.to(device, copy=True),
+            domains=_padded(self.domains, items, device),
         )
+
+    @property
+    def base_names(self) -> list[str]:
+        """Of the encoder's own weights, without blocks, adapters, heads and temperature."""
+        return [name for name, _ in self.base.layout(self.items.dim).shapes]
 
     def with_blocks(self, blocks: Blocks, seed: int) -> Recommender:
         """The same, rows shared, with these blocks on the encoder.
@@ -141,30 +162,43 @@ class Recommender:
         Units that it has keep their weights, new ones begin as `Blocks.initial` has them and change
         no query, the others are gone.
         """
-        dim = self.items.dim
-        into = _layout(GrownEncoder(self.base, blocks), self.heads, dim)
-        born = blocks.layout(dim).carried(blocks.initial(dim, seed).to(self.dense), into)
-        return Recommender(
-            self.base,
-            self.items,
-            self.users,
-            self.layout.carried(self.dense, into, born),
-            normalize=self.normalize,
-            max_history=self.max_history,
-            heads=self.heads,
-            blocks=blocks,
+        born = blocks.layout(self.items.dim), blocks.initial(self.items.dim, seed)
+        return self._like(dense=self._carried(blocks, self.adapters, *born), blocks=blocks)
+
+    def with_adapters(self, adapters: Adapters, domains: Tensor, seed: int) -> Recommender:
+        """The same, rows shared, with these adapters on the encoder.
+
+        Those that it has keep their weights, new ones begin as `Adapters.initial` has them and
+        change no query, the others are gone.
+
+        Args:
+            adapters: of the rank of those that it has, if it has any.
+            domains: [n] int64 of the first items; the others have none.
+            seed: of the new weights.
+        """
+        born = adapters.layout(self.items.dim), adapters.initial(self.items.dim, seed)
+        return self._like(
+            dense=self._carried(self.blocks, adapters, *born),
+            adapters=adapters,
+            domains=_padded(domains, len(self.items), self.dense.device),
         )
+
+    def _like(self, **changes: Any) -> Recommender:
+        """One that differs from this in `changes` alone; the rest is shared."""
+        same = ("items", "users", "dense", "normalize", "max_history", "heads", "blocks")
+        kept = {name: getattr(self, name) for name in (*same, "adapters", "domains")}
+        return Recommender(self.base, **(kept | changes))
+
+    def _carried(self, blocks: Blocks, adapters: Adapters, layout: Layout, born: Tensor) -> Tensor:
+        """The dense weights under other blocks and adapters; new ones are taken from `born`."""
+        into = _layout(_whole(self.base, blocks, adapters), self.heads, self.items.dim)
+        return self.layout.carried(self.dense, into, layout.carried(born.to(self.dense), into))
 
     def on_cpu(self) -> Recommender:
         """The same on the CPU; this very one when it is there."""
         if self.dense.device.type == "cpu":
             return self
-        return self.from_snapshot({k: v.cpu() for k, v in self.snapshot().items()}, self.meta)
-
-    @property
-    def base_names(self) -> list[str]:
-        """Of the encoder's own weights, without blocks, heads and temperature."""
-        return [name for name, _ in self.base.layout(self.items.dim).shapes]
+        return self.from_snapshot({k: v.cpu() for k, v in self.tensors().items()}, self.meta)
 
     def vectors(self, rows: Tensor) -> Tensor:
         """What stands for rows [R, D] in queries and scores: their direction, if normalised."""
@@ -204,7 +238,12 @@ class Recommender:
             users=self.vectors(self.users.rows[touched_users.rows]),
             inputs=touched.places[0],
             user_idx=touched_users.places[0],
+            domains=self.domains_of(touched.rows),
         )
+
+    def domains_of(self, rows: Tensor) -> Tensor | None:
+        """The domains [R] of item rows [R]; None without adapters."""
+        return None if self.domains is None else self.domains[rows]
 
     def _known(self, user_idx: Tensor) -> Tensor:
         """User rows [B], −1 for users whose row is empty: nothing was ever learned of them."""
@@ -265,6 +304,19 @@ class Recommender:
         """Vectors [N, D] of all items, ready to be searched with queries."""
         with torch.no_grad():
             return self.vectors(self.items.rows)
+
+
+def _whole(base: Encoder, blocks: Blocks, adapters: Adapters) -> Encoder:
+    """The encoder with what there is on it; adapters are the last."""
+    grown = GrownEncoder(base, blocks) if blocks else base
+    return AdaptedEncoder(grown, adapters) if adapters else grown
+
+
+def _padded(domains: Tensor | None, items: int, device: str | torch.device) -> Tensor | None:
+    """A copy for so many items, those behind without a domain."""
+    if domains is None:
+        return None
+    return grown(domains.to(device), items, NO_DOMAIN)
 
 
 def _layout(encoder: Encoder, heads: Heads, dim: int) -> Layout:

@@ -29,6 +29,7 @@ OFF: dict[str, dict[str, Any]] = {
     "feature-extraction": {"after": 10**6},
     "progressive": {"most": 0},
     "den": {"most": 0, "selected": 1.0},
+    "adapters": {"after": 10**6},
     "reptile": {"rate": 0.0},
     "soft-sharing": {"strength": 0.0},
 }
@@ -39,6 +40,7 @@ ON: dict[str, dict[str, Any]] = {
     "online-ewc": {"strength": 100.0},
     "si": {"strength": 10.0},
     "distillation": {"strength": 5.0, "on": "both", "adaptive": False},
+    "adapters": {"after": 3},  # born in the update that is looked at
     "soft-sharing": {"strength": 5.0},
     "progressive": {"every": 1, "width": 3},
     "den": {"threshold": -1.0, "units": 3},
@@ -188,6 +190,7 @@ def test_a_method_that_does_not_exist_is_refused() -> None:
         ("distillation", "temperature", "hot"),
         ("distillation", "adaptive", 1),
         ("generative-replay", "length", 1),
+        ("adapters", "most", 7),
         ("reptile", "rate", 2),
         ("progressive", "width", 0),
         ("progressive", "every", 1.5),

@@ -96,6 +96,7 @@ def example_gradients(
         users=net.vectors(leaves["users"]),
         inputs=torch.tensor([[-1, *past.tolist()]]),
         user_idx=torch.tensor([user if net.encoder.has_users else -1]),
+        domains=net.domains,
     )
     hidden = net.encoder.queries(given, dense, None)[0, -1]
     if head != NO_HEAD:

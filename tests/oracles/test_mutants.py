@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.continual.adapters import DomainAdapters
 from models.continual.distillation import Distillation
 from models.continual.ewc import Ewc
 from models.continual.expandable import Expandable, Heard
@@ -32,7 +33,13 @@ from models.nets.blocks import Blocks
 from models.parameters import Layout
 from models.registry import METHODS
 from tests.contracts import test_penalties
-from tests.models import test_growing, test_rehearsing, test_selection, test_window
+from tests.models import (
+    test_adapters,
+    test_growing,
+    test_rehearsing,
+    test_selection,
+    test_window,
+)
 from tests.oracles import test_blocks, test_distillation, test_soft_sharing, test_synaptic
 
 Check = Callable[[], None]
@@ -179,6 +186,20 @@ MUTANTS: list[tuple[str, type[Any], str, Any, Check]] = [
         "frozen",
         lambda self: frozenset(),
         test_rehearsing.test_the_encoder_stands_still_and_the_rows_learn,
+    ),
+    (
+        "the encoder goes on learning beside adapters",
+        DomainAdapters,
+        "held",
+        lambda self, net: None,
+        test_adapters.test_the_encoder_stands_still_and_adapters_and_rows_learn,
+    ),
+    (
+        "a new domain gets no adapter",
+        DomainAdapters,
+        "resized",
+        lambda self, net, seed: net,
+        test_adapters.test_a_domain_that_comes_up_gets_its_adapter_and_the_others_keep_theirs,
     ),
     (
         "heads share nothing",
