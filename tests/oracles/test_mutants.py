@@ -11,6 +11,7 @@ from torch import Tensor
 
 from models.continual.adapters import DomainAdapters
 from models.continual.distillation import Distillation
+from models.continual.domains import Domains
 from models.continual.ewc import Ewc
 from models.continual.expandable import Expandable, Heard
 from models.continual.fisher import Fisher
@@ -29,6 +30,7 @@ from models.continual.sparsity import GroupLasso
 from models.continual.synaptic import SynapticIntelligence
 from models.continual.transfer import FeatureExtraction
 from models.nets import Recommender
+from models.nets.adapters import Adapters
 from models.nets.blocks import Blocks
 from models.parameters import Layout
 from models.registry import METHODS
@@ -40,6 +42,7 @@ from tests.models import (
     test_selection,
     test_window,
 )
+from tests.oracles import test_adapters as test_adapting
 from tests.oracles import test_blocks, test_distillation, test_soft_sharing, test_synaptic
 
 Check = Callable[[], None]
@@ -108,6 +111,7 @@ def without_laterals(self: Blocks, latest: Tensor, hidden: Tensor, dense: Any) -
 
 SPARSE, AFTER, CONSOLIDATED = Expandable.sparse, Heard.after, Expandable.consolidate
 TRACED = Blocks.traced
+ADAPTED, DOMAINS_GROWN = Adapters.__call__, Domains.grown
 SI_MOVED, DISTILLED = SynapticIntelligence.moved, Distillation.loss
 
 
@@ -200,6 +204,29 @@ MUTANTS: list[tuple[str, type[Any], str, Any, Check]] = [
         "resized",
         lambda self, net, seed: net,
         test_adapters.test_a_domain_that_comes_up_gets_its_adapter_and_the_others_keep_theirs,
+    ),
+    (
+        "an adapter takes away what it shall add",
+        Adapters,
+        "__call__",
+        lambda self, hidden, domains, dense: 2.0 * hidden - ADAPTED(self, hidden, domains, dense),
+        lambda: test_adapting.test_each_position_goes_through_the_adapter_of_its_latest_item("gru"),
+    ),
+    (
+        "every domain has one adapter",
+        Adapters,
+        "__call__",
+        lambda self, hidden, domains, dense: ADAPTED(
+            self, hidden, torch.full_like(domains, self.domains[0]), dense
+        ),
+        lambda: test_adapting.test_each_position_goes_through_the_adapter_of_its_latest_item("gru"),
+    ),
+    (
+        "no item is unlike all others",
+        Domains,
+        "grown",
+        lambda self, vectors, most: DOMAINS_GROWN(self, vectors, 0),
+        test_adapters.test_an_item_goes_to_the_nearest_centre_or_opens_a_domain,
     ),
     (
         "heads share nothing",
