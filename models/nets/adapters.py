@@ -60,11 +60,10 @@ class Adapters:
     def __call__(self, hidden: Tensor, domains: Tensor, dense: Dense) -> Tensor:
         """Queries […, D] from h […, D] and the domain of each, […] int64."""
         flat, numbers = hidden.reshape(-1, hidden.shape[-1]), domains.reshape(-1)
-        result = flat
-        for at, down, up in self._each(numbers, dense):
-            active = (flat.index_select(0, at) @ down.T).relu()
-            result = result.index_add(0, at, active @ up.T)
-        return result.view(hidden.shape)
+        each = self._each(numbers, dense)
+        added = [(flat.index_select(0, at) @ down.T).relu() @ up.T for at, down, up in each]
+        places = torch.cat([at for at, _, _ in each])
+        return flat.index_add(0, places, torch.cat(added)).view(hidden.shape)
 
     def _each(self, numbers: Tensor, dense: Dense) -> list[tuple[Tensor, Tensor, Tensor]]:
         """For each adapter the places that are of its domain, V and U."""
