@@ -71,8 +71,9 @@ class DomainAdapters(Method):
         return cls(cls.chosen(config), config.seed)
 
     def resized(self, net: Recommender, seed: int) -> Recommender:
-        if self.domains is None:
-            return net
+        if self.domains is None:  # what an earlier life of the method has left is of other domains
+            nobody = torch.empty(0, dtype=torch.int64)
+            return net.with_adapters(Adapters(), nobody, seed) if net.adapters else net
         rank = net.adapters.rank or self.parameters.rank
         adapters = Adapters(tuple(range(len(self.domains.centres))), rank)
         return net.with_adapters(adapters, self.domains.of, seed)

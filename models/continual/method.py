@@ -210,14 +210,16 @@ class Method:
         return rows
 
     def resized(self, net: Recommender, seed: int) -> Recommender:
-        """The recommender that an update begins with: `net`, or one with other blocks.
+        """The recommender that an update begins with: `net`, or one with other blocks or
+        adapters.
 
         Called first of all, before weights are taken as the start. Whatever has the shape of the
-        dense weights is realigned by what comes out, and a version says what blocks it has, so
-        that nothing but this hook needs to know of them.
+        dense weights is realigned by what comes out, and a version says what it has of them,
+        so that nothing but this hook needs to know.
 
         Args:
-            net: the update's own copy; `Recommender.with_blocks` makes another of it.
+            net: the update's own copy; `Recommender.with_blocks` and `with_adapters` make another
+                of it.
             seed: of the new weights.
         """
         return net

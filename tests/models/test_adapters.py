@@ -15,6 +15,7 @@ from models.continual.state import LearningState
 from models.continual.window import learn_window
 from models.interactions import Event
 from models.nets.adapters import DOWN, NO_DOMAIN, UP
+from models.nets.serving import load_serving
 from tests.models.tastes import checkerboard, event, learned
 
 AXES = torch.eye(4)
@@ -145,5 +146,18 @@ def test_answers_are_given_by_the_domains_that_a_version_was_written_with() -> N
     state = after(based(), checkerboard(flipped=True, first=1_000))
     again = LearningState.restore(state.export(), dataclasses.replace(state.config, methods=()))
     histories = [[row] for row in range(len(state.items))]
-    assert torch.equal(again.net.encode(histories), state.net.encode(histories))
+    served = load_serving(state.export())[0]
+    for net in (again.net, served):
+        assert torch.equal(net.encode(histories), state.net.encode(histories))
     assert learned(again, checkerboard()[:40]).net.adapters == state.net.adapters
+
+
+def test_named_again_the_method_starts_without_the_adapters_it_had_left() -> None:
+    state = after(based(), checkerboard(flipped=True, first=1_000))
+    without = LearningState.restore(state.export(), dataclasses.replace(state.config, methods=()))
+    left = after(without, checkerboard()[:40])
+    again = after(LearningState.restore(left.export(), state.config), checkerboard()[40:80])
+    assert left.net.adapters
+    assert not again.net.adapters
+    up = after(again, checkerboard()[80:120]).net
+    assert up.adapters.domains == (0, 1)

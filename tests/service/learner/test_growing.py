@@ -10,9 +10,10 @@ import torch
 from service.serving.model import ServingModel
 from tests.service.learner.world import World, clicks, post, settle
 
-METHODS = ("progressive", "den", "online-ewc", "replay")
+METHODS = ("progressive", "den", "adapters", "online-ewc", "replay")
 PARAMETERS: dict[str, dict[str, Any]] = {
     "progressive": {"every": 1, "width": 4},
+    "adapters": {"domains": 2},
     "den": {"threshold": -1.0, "units": 2, "prune": 0.0},
 }
 
@@ -31,6 +32,9 @@ def test_versions_carry_their_blocks_and_a_rollback_its_smaller_encoder(world: W
     counts = [blocks(world, version) for version in range(2, tip + 1)]
     assert counts == [0, 1, 2]
     assert len(world.state(tip).net.blocks.of("den")[0]) >= 2
+    adapters = [world.state(version).net.adapters.domains for version in range(2, tip + 1)]
+    assert adapters[0] == ()
+    assert {0, 1} <= set(adapters[1]) <= set(adapters[2])
     for version in range(2, tip + 1):
         record, state = registry.version(version), world.state(version)
         bundle = world.stores.checkpoints.load(version, record.digest)
@@ -47,3 +51,4 @@ def test_versions_carry_their_blocks_and_a_rollback_its_smaller_encoder(world: W
     assert follower.parent == tip - 1
     assert blocks(world, follower.version) == 2
     assert blocks(world, tip - 1) == 1
+    assert world.state(tip - 1).net.adapters.domains == adapters[1]
