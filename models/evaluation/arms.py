@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from models.evaluation.arm import ArmKind
-from models.evaluation.learning import Ensemble, Frozen, Learner, MultiTask, Seeds
+from models.evaluation.ensembles import Ensemble, Seeds
+from models.evaluation.learning import Frozen, Learner, MultiTask
 from models.evaluation.linear import Ease, ImplicitAls
 from models.evaluation.neighbours import SessionNeighbours
 from models.evaluation.popularity import OwnFrequency, Popularity, RecentPopularity

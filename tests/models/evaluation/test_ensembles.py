@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from models.evaluation.arm import Arm, ArmSetup
-from models.evaluation.learning import Ensemble, Learner, Seeds
+from models.evaluation.ensembles import Ensemble, Seeds
+from models.evaluation.learning import Learner
 from models.evaluation.questions import Questions
 from models.evaluation.stream import Stream
 from tests.models.evaluation.streams import Line, stream_of
