@@ -16,6 +16,8 @@ from models.evaluation.stream import Stream
 from tests.models.evaluation.streams import Line, stream_of
 from tests.models.evaluation.test_learning import SMALL
 
+QUICK = dataclasses.replace(SMALL, full_epochs=2, min_steps=5, fisher_samples=8)
+
 
 @pytest.fixture(scope="module")
 def growing() -> Stream:
@@ -43,7 +45,7 @@ def scored(arm: Arm, questions: Questions) -> torch.Tensor:
 
 
 def test_of_one_version_it_is_the_learner_to_the_bit(growing: Stream) -> None:
-    setup = ArmSetup(config=SMALL)
+    setup = ArmSetup(config=QUICK)
     alone, single = walked(Learner(setup), growing), walked(Ensemble(setup, versions=1), growing)
     for expected, found in zip(alone, single, strict=True):
         assert torch.equal(found.isnan(), expected.isnan())
@@ -52,7 +54,7 @@ def test_of_one_version_it_is_the_learner_to_the_bit(growing: Stream) -> None:
 
 def test_the_mean_of_the_last_versions_ranks(growing: Stream) -> None:
     """Each asked with its own weights; what all of them know has the plain mean."""
-    setup = ArmSetup(config=SMALL)
+    setup = ArmSetup(config=QUICK)
     learner, ensemble = Learner(setup), Ensemble(setup, versions=2)
     questions = growing.asked(4)[0]
     each = []
@@ -70,7 +72,7 @@ def test_the_mean_of_the_last_versions_ranks(growing: Stream) -> None:
 
 
 def test_no_more_versions_are_kept_than_answer(growing: Stream) -> None:
-    setup = ArmSetup(config=SMALL)
+    setup = ArmSetup(config=QUICK)
     costs = {}
     for versions in (1, 2):
         arm = Ensemble(setup, versions=versions)
@@ -82,7 +84,7 @@ def test_no_more_versions_are_kept_than_answer(growing: Stream) -> None:
 
 
 def test_what_is_learned_does_not_change(growing: Stream) -> None:
-    setup = ArmSetup(config=SMALL)
+    setup = ArmSetup(config=QUICK)
     arms = Learner(setup), Ensemble(setup)
     for arm in arms:
         walked(arm, growing)
@@ -93,7 +95,7 @@ def test_what_is_learned_does_not_change(growing: Stream) -> None:
 def test_several_seeds_answer_with_the_mean_of_learners_that_know_nothing_of_each_other(
     growing: Stream,
 ) -> None:
-    setup = ArmSetup(config=SMALL)
+    setup = ArmSetup(config=QUICK)
     together = walked(Seeds(setup), growing, 2)
     each = [
         walked(Learner(dataclasses.replace(setup, seed=seed)), growing, 2) for seed in (0, 1_000)
@@ -105,7 +107,7 @@ def test_several_seeds_answer_with_the_mean_of_learners_that_know_nothing_of_eac
 
 
 def test_one_seed_is_the_learner_to_the_bit(growing: Stream) -> None:
-    setup = ArmSetup(config=SMALL)
+    setup = ArmSetup(config=QUICK)
     single, alone = (walked(arm, growing, 2) for arm in (Seeds(setup, seeds=1), Learner(setup)))
     for found, expected in zip(single, alone, strict=True):
         assert torch.equal(found.nan_to_num(), expected.nan_to_num())
