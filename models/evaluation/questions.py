@@ -97,6 +97,10 @@ class Asked:
     """The user was not seen before the period."""
     returning: npt.NDArray[np.bool_]
     """The target is known and was not seen in the last two periods."""
+    item_events: Ints
+    """How many events of the target may have been learned from before the period."""
+    user_events: Ints
+    """How many events the history holds."""
 
     def __len__(self) -> int:
         return len(self.target)

@@ -20,11 +20,11 @@ from models.evaluation.protocol import ArmRun, Evaluation
 from models.evaluation.questions import Asked
 from models.evaluation.seeds import means as seed_means
 from models.evaluation.seeds import plain, spreads
+from models.evaluation.slices import K, slices
 from models.ranking.metrics import means
 
 READINGS = ("strict", "ader")
 Mask = npt.NDArray[np.bool_]
-K = 20
 FIGURES = ("recall@10", "recall@20", "mrr@20", "ndcg@20")
 
 
@@ -126,7 +126,7 @@ def _run(run: ArmRun, evaluation: Evaluation, reading: str) -> dict[str, Any]:
         "readings": {
             name: {**_mean(figures), "per_period": figures} for name, figures in curves.items()
         },
-        "slices": _slices(run, evaluation, reading),
+        "slices": slices(run.ranks, evaluation.asked, _masks(evaluation.asked, reading)),
         "fit_s": run.fit_s,
         "update_s": float(np.mean(run.update_s)) if run.update_s else 0.0,
         "update_total_s": float(np.sum(run.update_s)),
@@ -141,25 +141,6 @@ def _masks(asked: Sequence[Asked], reading: str) -> list[Mask]:
 
 def _mean(figures: Mapping[str, list[float]]) -> dict[str, float]:
     return {name: float(np.mean(values)) for name, values in figures.items()}
-
-
-def _slices(run: ArmRun, evaluation: Evaluation, reading: str) -> dict[str, dict[str, float]]:
-    """Recall@20 of parts of the targets, all periods pooled, with their number."""
-    ranks = np.concatenate(run.ranks)
-    asked = evaluation.asked
-    counted = np.concatenate(_masks(asked, reading))
-    parts = {
-        "new_items": ~np.concatenate([part.known for part in asked]),
-        "new_users": np.concatenate([part.new_user for part in asked]),
-        "returning_items": np.concatenate([part.returning for part in asked]),
-    }
-    return {
-        name: {
-            "recall@20": (found := means(ranks[counted & part], K))["recall@20"],
-            "n": found["n"],
-        }
-        for name, part in parts.items()
-    }
 
 
 def _period(evaluation: Evaluation, number: int, asked: Asked) -> dict[str, Any]:

@@ -194,6 +194,10 @@ class Stream:
             ader=known & history & (self._lowest[before] < num_items),
             new_user=user >= num_users,
             returning=known & (self._last_period(period)[target] < period - 2),
+            item_events=np.bincount(
+                Slice(self, 0, int(self.bounds[period])).item, minlength=len(self.items)
+            )[target],
+            user_events=self.step_start[places] - self.user_start[places],
         )
 
     def _last_period(self, period: int) -> Ints:

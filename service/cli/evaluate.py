@@ -75,6 +75,9 @@ ResumeOption = Annotated[
 PlotsOption = Annotated[
     Path | None, typer.Option(help="draw curves, matrices and costs into this folder as SVG")
 ]
+SlicesOption = Annotated[
+    bool, typer.Option("--slices", help="show figures by how often item and user were seen, too")
+]
 ListArmsOption = Annotated[bool, typer.Option("--list-arms", help="say which arms there are")]
 
 
@@ -96,6 +99,7 @@ def evaluate(
     json_file: JsonFileOption = None,
     resume: ResumeOption = None,
     plots: PlotsOption = None,
+    slices: SlicesOption = False,
     list_arms: ListArmsOption = False,
 ) -> None:
     """Measure on a recorded stream how well learning pays, beside simpler methods.
@@ -146,7 +150,7 @@ def evaluate(
         },
     }
     document |= _measure(document, stream, settings, resume)
-    _deliver(document, json_file, plots)
+    _deliver(document, json_file, plots, slices)
     if not document["arms"]:
         raise typer.Exit(1)
 
@@ -157,11 +161,13 @@ def _require_plots() -> None:
         raise BadRequest("evaluate: --plots needs matplotlib: pip install 'freshet[plots]'")
 
 
-def _deliver(document: dict[str, Any], json_file: Path | None, plots: Path | None) -> None:
+def _deliver(
+    document: dict[str, Any], json_file: Path | None, plots: Path | None, slices: bool
+) -> None:
     """Tables, the file and the drawings."""
     from service.cli.figures import show
 
-    show(document)
+    show(document, slices=slices)
     if json_file is not None:
         json_file.write_text(
             json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8"

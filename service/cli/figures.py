@@ -14,8 +14,13 @@ FILE_WIDTH = 160
 FORGETTING = ("bwt", "max_forgetting", "fwt", "intransigence", "gap_closed")
 
 
-def show(document: dict[str, Any]) -> None:
-    """Print what was measured: quality and seconds, the curve, and what was forgotten."""
+def show(document: dict[str, Any], *, slices: bool = False) -> None:
+    """Print what was measured: quality and seconds, the curve, and what was forgotten.
+
+    Args:
+        document: as `freshet evaluate` writes it.
+        slices: also by how many events of the item or the user there had been.
+    """
     console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
     data = document["data"]
     console.print(
@@ -26,6 +31,9 @@ def show(document: dict[str, Any]) -> None:
     console.print(_figures(document))
     console.print(_curve(document))
     console.print(_continual(document))
+    if slices and document["arms"]:
+        console.print(_slices(document, "item_events", "learned from before the period"))
+        console.print(_slices(document, "user_events", "of the user before the question"))
     sys.stdout.flush()
     for name, error in document["failed"].items():
         typer.echo(f"{name} failed: {error}", err=True)
@@ -77,6 +85,24 @@ def _continual(document: dict[str, Any]) -> Table:
             _number(costs.get("events_replayed"), ",.0f"),
             _number(costs.get("bytes_kept"), ",.1f", 1e-6),
         )
+    return table
+
+
+def _slices(document: dict[str, Any], name: str, what: str) -> Table:
+    """An arm to a row, a number of events to a column."""
+    table = Table(title=f"Recall@20 / MRR@20 by events {what}")
+    table.add_column("arm", no_wrap=True)
+    parts = {arm: figures["slices"][name] for arm, figures in document["arms"].items()}
+    first = next(iter(parts.values()))
+    for bucket in first:
+        table.add_column(bucket, justify="right", no_wrap=True)
+    table.add_row("questions", *(f"{part['n']:,}" for part in first.values()))
+    for arm, buckets in parts.items():
+        cells = (
+            f"{_short(part['recall@20'])} / {_short(part['mrr@20'])}" if part["n"] else "–"
+            for part in buckets.values()
+        )
+        table.add_row(arm, *cells)
     return table
 
 

@@ -64,6 +64,23 @@ def test_figures_go_to_stdout_and_to_the_file(events: Path, tmp_path: Path) -> N
     assert figures["arms"]["popularity"]["mrr@20"] < 0.5
 
 
+def test_slices_are_shown_when_asked_for_and_written_always(events: Path, tmp_path: Path) -> None:
+    written = tmp_path / "figures.json"
+    plain = _run("--events", events, "--arms", "popularity,markov", "--json", written)
+    asked = _run("--events", events, "--arms", "popularity,markov", "--slices")
+    titles = " ".join(asked.stdout.split())  # a title is broken to the width of its table
+    slices = json.loads(written.read_text())["arms"]["markov"]["slices"]
+
+    assert "by events" not in plain.stdout
+    assert "Recall@20 / MRR@20 by events learned from before the period" in titles
+    assert "Recall@20 / MRR@20 by events of the user before the question" in titles
+    assert "1.0000 / 1.0000" in asked.stdout
+    for part in ("item_events", "user_events"):
+        assert list(slices[part]) == ["0", "1", "2", "3-5", "6-10", "more"]
+        assert slices[part]["0"]["n"] == 0
+        assert sum(bucket["n"] for bucket in slices[part].values()) > 0
+
+
 def test_the_service_s_own_update_learns(events: Path, tmp_path: Path) -> None:
     written = tmp_path / "figures.json"
     result = _run("--events", events, "--arms", "freshet,popularity", "--json", written,

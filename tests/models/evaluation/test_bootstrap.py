@@ -20,6 +20,8 @@ def _asked(users: list[int]) -> Asked:
         ader=some,
         new_user=some,
         returning=some,
+        item_events=np.zeros(size, dtype=np.int64),
+        user_events=np.zeros(size, dtype=np.int64),
     )
 
 

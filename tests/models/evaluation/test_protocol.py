@@ -106,8 +106,8 @@ def test_figures_are_those_of_the_ranks(clock: Iterator[int]) -> None:
     assert arm["mrr@20"] == pytest.approx((1 + 1 / 2) / 3)
     assert arm["ndcg@20"] == pytest.approx((1 + 1 / np.log2(3)) / 3)
     assert arm["per_period"]["recall@10"] == [pytest.approx(2 / 3)]
-    assert arm["slices"]["new_items"] == {"recall@20": 0.0, "n": 1}
-    assert arm["slices"]["new_users"] == {"recall@20": 1.0, "n": 1}
+    assert arm["slices"]["new_items"] == {"recall@20": 0.0, "mrr@20": 0.0, "n": 1}
+    assert arm["slices"]["new_users"] == {"recall@20": 1.0, "mrr@20": 0.5, "n": 1}
     assert arm["costs"] == {"pages": 2.0}
     assert ader["arms"]["diary"]["recall@20"] == 1.0
     assert arm["readings"]["ader"]["recall@20"] == 1.0
