@@ -1,12 +1,12 @@
 """The diagonal of the Fisher information, per example.
 
 F = E[(∂ log p(label | history) / ∂θ)²], estimated as the mean over examples of each example's own
-squared gradient, never the square of a mean. An **example is one target position**: a history cut
-at that position, and one label. p is the softmax the model is trained with, over the candidates of
-one draw and the target. A model trained by the generalised binary cross entropy is taken at the
-same p: at that loss's optimum e^score is proportional to the item's odds whatever its negatives
-and calibration (they move all scores by one constant, which a softmax does not see), and odds are
-chances where these are small.
+squared gradient, never the square of a mean, which falls with how many it is a mean of (ADR 10). An
+**example is one target position**: a history cut at that position, and one label. p is the softmax
+the model is trained with, over the candidates of one draw and the target. A model trained by the
+generalised binary cross entropy is taken at the same p: at that loss's optimum e^score is
+proportional to the item's odds whatever its negatives and calibration (they move all scores by one
+constant, which a softmax does not see), and odds are chances where these are small.
 
 Two estimators, named by where the label comes from: `empirical` takes the item that was observed,
 `sampled` one drawn from the model's own p (the true Fisher in expectation; Kunstner et al., 2019,

@@ -221,6 +221,49 @@ def test_logistic_regression_has_its_closed_form() -> None:
     torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=0)
 
 
+@pytest.mark.parametrize("at_once", [64, 1024])
+def test_the_square_of_a_batch_mean_falls_with_the_batch_and_the_fisher_does_not(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E[(mean of B gradients)²] = F/B where gradients are independent and of mean zero.
+
+    One user's row as a query, two items, labels drawn from the model: example n has the gradient
+    (p − y_n) q at the first item's row. The Fisher is its mean square (Kirkpatrick, 2017; Martens,
+    2014), however many examples are computed at once; libraries that square the gradient of a
+    batch's mean loss divide it by the size of the batch.
+    """
+    net, total = recommender("mf", False), 8_192
+    query = net.users.rows[0].double()
+    p = torch.softmax(net.items.rows[:2].double() @ query, 0)
+    drawn = np.random.default_rng(3).random(total) < float(p[1])
+    labels = SampleSet(
+        drawn.astype(np.int64),
+        np.arange(total + 1),
+        np.ones(total, np.int64),
+        np.zeros(total, np.int64),
+        np.ones(total, np.float32),
+    )
+    gradients = (p[0] - torch.from_numpy(~drawn).double())[:, None] * query
+    by_example = gradients.square().mean(0)
+
+    monkeypatch.setattr(fisher_module, "_EXAMPLES_AT_ONCE", at_once)
+    fisher = estimate_fisher(
+        net,
+        labels,
+        FixedSampler([0, 1], [0.0, 0.0]),
+        examples=total,
+        labels="empirical",
+        generator=np.random.default_rng(0),
+    )
+    found = fisher.add_to("items", torch.zeros(ITEMS, 3))[0].double()
+
+    torch.testing.assert_close(found, by_example, rtol=1e-3, atol=0)
+    torch.testing.assert_close(found, p[0] * p[1] * query.square(), rtol=0.05, atol=0)
+    for batch_size in (2, 4, 16):
+        by_batch = gradients.view(-1, batch_size, len(query)).mean(1).square().mean(0)
+        torch.testing.assert_close(by_batch * batch_size, by_example, rtol=0.2, atol=0)
+
+
 def test_examples_are_bounded_and_chosen_by_the_generator() -> None:
     net, sampler = recommender("gru", True), FixedSampler([1, 2, 3], [0.0] * 3)
     few = [

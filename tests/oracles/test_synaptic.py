@@ -9,6 +9,8 @@ from torch import Tensor
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
 from models.continual.method import Move, Start
+from models.continual.optimizers import RowState, TableOptimizer
+from models.continual.quadratic import Quadratic
 from models.continual.synaptic import SynapticIntelligence
 
 SHAPES = [(1, 1), (5, 3), (11, 2)]
@@ -90,3 +92,26 @@ def test_what_it_adds_up_is_the_fall_of_the_loss(rate: float) -> None:
     fall = 0.5 * curvature * ((before - target) ** 2 - (theta - target) ** 2)
     expected = fall / ((theta - before) ** 2 + 0.1)
     torch.testing.assert_close(importance, expected, rtol=10 * rate, atol=1e-12)
+
+
+def test_a_penalty_on_the_path_is_in_the_steps_and_not_in_the_gradient() -> None:
+    """The integral stays the fall of the data's loss; with the penalty's gradient in it, as some
+    libraries have it, it would be less by what the penalty rose by."""
+    rows, target = torch.zeros(1, 2).double(), torch.tensor([[1.0, -2.0]]).double()
+    pull = Quadratic(1.0, torch.tensor([[0.0, 3.0]]).double(), torch.zeros(1, 2).double())
+    method, at = begun({"items": rows.clone()}), torch.tensor([0])
+    state = RowState(torch.zeros(1).double(), torch.zeros(1).double())
+    optimizer = TableOptimizer(rows, state, 4e-3, pull)
+    whole = torch.zeros(1, 2).double()
+    for _ in range(500):
+        before = optimizer.gather(at)
+        values, gradient = before.clone(), before - target
+        optimizer.step(at, values, gradient)
+        method.moved("items", Move(at, gradient, values - before))
+        whole -= (gradient + pull.importance * before) * (values - before)
+    fall = 0.5 * (target.square() - (rows - target).square())
+    rise = 0.5 * pull.importance * rows.square()
+    assert float(rise[0, 1]) > 0.1 * float(fall[0, 1])
+    importance = method.consolidate({"items": rows}, Fisher()).importance["items"]
+    torch.testing.assert_close(importance, fall / (rows.square() + 0.1), rtol=0.03, atol=1e-6)
+    torch.testing.assert_close(whole, fall - rise, rtol=0.03, atol=1e-6)
