@@ -100,15 +100,15 @@ class Blocks:
 
     def traced(
         self, latest: Tensor, hidden: Tensor, dense: Dense
-    ) -> tuple[Tensor, list[tuple[str, Tensor, Tensor]]]:
-        """The same, and of each block its name, what it read […, 2D + …] and W read + b […, U]."""
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """The same, and of each block what it read […, 2D + …] and W read + b […, U]."""
         queries, trace = hidden, []
         for owner, blocks in self.units.items():
             read = torch.cat([latest, hidden], dim=-1)
             for number in range(len(blocks)):
                 weight, bias, output = (dense[name] for name in self.names(owner, number))
                 raised = F.linear(read, weight, bias)
-                trace.append((f"{owner}.{number}", read, raised))
+                trace.append((read, raised))
                 active = raised.relu()
                 queries = queries + active @ output
                 read = torch.cat([read, active], dim=-1)

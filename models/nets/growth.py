@@ -53,12 +53,12 @@ class GrownEncoder:
             queries, trace = self.blocks.traced(leaves[1], leaves[0], dense)
 
         def grown(gradient: Tensor) -> ExampleGradients:
-            raised = [each for _, _, each in trace]
+            raised = [each for _, each in trace]
             to_hidden, to_latest, *to_raised = torch.autograd.grad(
                 queries, [*leaves, *raised], gradient
             )
             squares, toward = [], gradient.square()
-            for (_, read, each), to_each in zip(trace, to_raised, strict=True):
+            for (read, each), to_each in zip(trace, to_raised, strict=True):
                 pushed = to_each.square()
                 squares += [
                     (pushed.T @ read.detach().square()).reshape(-1),
