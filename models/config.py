@@ -78,7 +78,9 @@ class LearningConfig:
     replay_ratio: float = 1.0
     """Replayed samples per new sample in an update."""
     replay_size: int = 30_000
-    """Samples kept in the replay buffer."""
+    """Samples kept in the replay buffer, at most."""
+    replay_bytes: int = 0
+    """Bytes of these samples, as they are stored, at most; 0 is no bound."""
 
     # windows and the gate
     probe_share: float = 0.01
@@ -127,7 +129,14 @@ class LearningConfig:
             "top_k",
         ):
             _at_least(name, getattr(self, name), 1)
-        for name in ("min_steps", "replay_size", "probe_size", "gate_min_users", "seed"):
+        for name in (
+            "min_steps",
+            "replay_size",
+            "replay_bytes",
+            "probe_size",
+            "gate_min_users",
+            "seed",
+        ):
             _at_least(name, getattr(self, name), 0)
         for name in ("weight_decay", "replay_ratio", "gate_margin"):
             _at_least(name, getattr(self, name), 0.0)

@@ -1,23 +1,13 @@
-"""What is kept beside weights, in bytes: texts in UTF-8, 4 for a weight, 8 for a key or a time."""
+"""What events take, in bytes: texts in UTF-8, 4 for a weight, 8 for a key or a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from models.interactions import Event, Sample
+from models.interactions import Event
 
 WEIGHT_BYTES = 4
 NUMBER_BYTES = 8
-
-
-def sample_bytes(samples: Iterable[Sample]) -> int:
-    """Bytes of samples in a replay buffer: user, items, types, weights, key and time."""
-    return sum(
-        _text_bytes((sample.user_id, *sample.item_ids, *sample.types))
-        + WEIGHT_BYTES * len(sample.weights)
-        + 2 * NUMBER_BYTES
-        for sample in samples
-    )
 
 
 def event_bytes(events: Iterable[Event]) -> int:

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.continual.replay import BottomK, draw_size
+from models.continual.buffer import BottomK
+from models.continual.replay import draw_size
 from models.continual.state import LearningState
 from models.continual.window import Candidate, learn_window
 from models.evaluation.arm import Arm, ArmSetup
-from models.evaluation.costs import sample_bytes
 from models.evaluation.questions import Questions
 from models.evaluation.scores import Scores, factored
 from models.evaluation.stream import Slice
@@ -50,7 +50,8 @@ class Learner(Arm):
             parameters={**setup.config.parameters, **(parameters or {})},
         )
         self._base = dataclasses.replace(setup.config, seed=setup.seed, methods=tuple(METHODS))
-        self._buffer = BottomK(self.config.replay_size if "replay" in chosen else 0)
+        kept = self.config.replay_size if "replay" in chosen else 0
+        self._buffer = BottomK(kept, self.config.replay_bytes)
         self._positions = self._replayed = self._events_replayed = 0
 
     def fit(self, base: Slice) -> None:
@@ -121,13 +122,12 @@ class Learner(Arm):
 
         Weights and users' histories are left out: every arm has them.
         """
-        kept = self._buffer.draw(len(self._buffer), seed=0)
         tensors = (
             tensor
             for method in self._state.methods.values()
             for tensor in method.state_dict().values()
         )
-        return int(sample_bytes(kept)) + sum(tensor.nbytes for tensor in tensors)
+        return self._buffer.stored_bytes() + sum(tensor.nbytes for tensor in tensors)
 
 
 class MultiTask(Learner):

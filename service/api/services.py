@@ -148,7 +148,9 @@ async def open_services(
             popularity=popularity,
             presence=Presence(client, keys),
             event_log=event_log,
-            replay=ReplayBuffer(waiting_client, keys, settings.learning.replay_size),
+            replay=ReplayBuffer(
+                waiting_client, keys, settings.learning.replay_size, settings.learning.replay_bytes
+            ),
             registry=registry,
             jobs=Jobs(engine),
             catalogue=catalogue,

@@ -28,10 +28,12 @@ class LogStatus(Shape):
 
 
 class BufferStatus(Shape):
-    """The replay buffer."""
+    """The replay buffer: what it may hold, what it holds, and the memory that it takes."""
 
     samples: int | None
     capacity: int
+    stored_bytes: int | None
+    capacity_bytes: int | None
     fill: float | None
     bytes: int | None
 
@@ -135,14 +137,21 @@ async def _event_log(services: Services, learner: dict[str, Any] | None) -> dict
 
 
 async def _buffer(services: Services) -> dict[str, Any]:
-    capacity = services.settings.learning.replay_size
+    """Samples and their bytes beside what is kept of them at most, and the memory it all takes."""
+    buffer = services.replay
+    bounds = {"capacity": buffer.size, "capacity_bytes": buffer.max_bytes or None}
     try:
-        samples = await to_thread.run_sync(len, services.replay)
-        size_bytes = await to_thread.run_sync(services.replay.size_bytes)
+        samples = await to_thread.run_sync(len, buffer)
+        stored = await to_thread.run_sync(buffer.stored_bytes)
+        memory = await to_thread.run_sync(buffer.size_bytes)
     except Unavailable:
-        return {"samples": None, "capacity": capacity, "fill": None, "bytes": None}
-    fill = round(samples / capacity, 4) if capacity else 0.0
-    return {"samples": samples, "capacity": capacity, "fill": fill, "bytes": size_bytes}
+        nothing = dict.fromkeys(("samples", "stored_bytes", "fill", "bytes"))
+        return bounds | nothing
+    shares = [samples / buffer.size] if buffer.size else [0.0]
+    if buffer.max_bytes:
+        shares.append(stored / buffer.max_bytes)
+    found = {"samples": samples, "stored_bytes": stored, "bytes": memory}
+    return bounds | found | {"fill": round(max(shares), 4)}
 
 
 async def _replicas(services: Services) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import structlog
 
 from models.config import LearningConfig
+from models.continual.buffer import BottomK
 from models.continual.memory import is_held_out, is_probe
 from models.interactions import Event, Histories, Sample
 from service.domain.interactions import START, Position
@@ -58,22 +59,15 @@ class Rebuilding:
         Raises:
             CorruptEntry: the archive cannot be read.
         """
-        size = self._stores.buffer.size
-        kept: dict[int, tuple[int, Sample]] = {}
+        buffer = self._stores.buffer
+        kept = BottomK(buffer.size, buffer.max_bytes)
         for window, made in self._learned(head.position):
             record = latest.get(window.window_id)
             on_file = None if record is None else admitted_samples(self._stores.archive, record)
-            for sample in made if on_file is None else on_file:
-                kept.setdefault(sample.key, (window.window_id, sample))
-            if len(kept) > 2 * size:
-                kept = _lowest(kept, size)
-        by_window: dict[int, list[Sample]] = {}
-        for window_id, sample in _lowest(kept, size).values():
-            by_window.setdefault(window_id, []).append(sample)
-        self._stores.buffer.replace(by_window, head.tip)
-        if by_window:
-            samples = sum(map(len, by_window.values()))
-            log.info("the replay buffer is rebuilt", version=head.tip, samples=samples)
+            kept.admit(made if on_file is None else on_file, window.window_id)
+        buffer.replace(kept, head.tip)
+        if len(kept):
+            log.info("the replay buffer is rebuilt", version=head.tip, samples=len(kept))
 
     def _learned(self, until: Position) -> Iterator[tuple[WindowRecord, list[Sample]]]:
         """Each window of the lineage with the samples that it was the first to train on."""
@@ -116,7 +110,3 @@ class Rebuilding:
                 waits = is_held_out(user_key, seed, self._config.holdout_share)
                 (held_out if waits else trained).append(sample)
         return trained, held_out
-
-
-def _lowest(kept: dict[int, tuple[int, Sample]], size: int) -> dict[int, tuple[int, Sample]]:
-    return {key: kept[key] for key in sorted(kept)[:size]}

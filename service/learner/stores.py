@@ -71,7 +71,9 @@ def open_stores(settings: Settings) -> Iterator[Stores]:
             log=EventLog(client, keys),
             archive=Archive(data_dir / "archive"),
             checkpoints=CheckpointStore(data_dir / "checkpoints"),
-            buffer=ReplayBuffer(client, keys, settings.learning.replay_size),
+            buffer=ReplayBuffer(
+                client, keys, settings.learning.replay_size, settings.learning.replay_bytes
+            ),
             client=client,
             keys=keys,
             data_dir=data_dir,

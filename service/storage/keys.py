@@ -79,6 +79,11 @@ class Keys:
         return f"{self.prefix}:replay:windows"
 
     @property
+    def replay_bounds(self) -> str:
+        """Hash: bytes kept, the largest sample offered, and the key from which on none is taken."""
+        return f"{self.prefix}:replay:bounds"
+
+    @property
     def replay_version(self) -> str:
         """String: the version whose lineage the replay buffer holds."""
         return f"{self.prefix}:replay:version"

@@ -1,26 +1,24 @@
 """The replay buffer: a bounded uniform sample of all that was learned, kept in Redis.
 
-It keeps the samples with the lowest keys (bottom-k). The keys are keyed hashes, uniform and beyond
-the clients' choice, so what is kept is a uniform sample without replacement; admitting is
-idempotent and does not depend on order; the buffers of two shards merge by admitting one's samples
-into the other.
+What is kept is the rule of `models.continual.buffer.Buffer`: the samples with the lowest keys, as
+many as fit into so many samples and bytes. The keys are keyed hashes, uniform and beyond the
+clients' choice, so this is a uniform sample without replacement; admitting is idempotent and does
+not depend on order.
 
 Beside the samples stands the version that the buffer stands for: it holds what that version and
 its ancestors have learned. When that is not where learning goes on, the buffer is rebuilt.
-
-Source: bottom-k sketches, Cohen and Kaplan 2007.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from itertools import islice
 from typing import cast
 
 import redis
 
-from models.continual.replay import draw_rule
+from models.continual.buffer import NO_BAR, BottomK, draw_rule
 from models.interactions import Sample
 from service.storage.connections import answering
 from service.storage.keys import Keys
@@ -36,14 +34,22 @@ class ReplayBuffer:
         client: a client that returns bytes; see `service.storage.connections`.
         keys: names of the shard.
         size: samples kept at most.
+        max_bytes: bytes of these at most, as they are stored; 0 is no bound. A bound that has
+            changed takes effect at the next admission.
 
     Every method raises `Unavailable` when the server does not answer.
     """
 
-    def __init__(self, client: redis.Redis, keys: Keys, size: int) -> None:
+    def __init__(self, client: redis.Redis, keys: Keys, size: int, max_bytes: int = 0) -> None:
         self._client = client
         self._size = size
-        self._names = [keys.replay_order, keys.replay_samples, keys.replay_windows]
+        self._max_bytes = max_bytes
+        self._names = [
+            keys.replay_order,
+            keys.replay_samples,
+            keys.replay_windows,
+            keys.replay_bounds,
+        ]
         self._version = keys.replay_version
         self._admit = client.register_script((files("service.storage") / "replay.lua").read_text())
 
@@ -56,6 +62,11 @@ class ReplayBuffer:
         """Samples kept at most."""
         return self._size
 
+    @property
+    def max_bytes(self) -> int:
+        """Bytes of samples kept at most; 0 is no bound."""
+        return self._max_bytes
+
     def version(self) -> int | None:
         """The version that it stands for; None when that is not known, or nothing is there."""
         with answering("replay buffer"):
@@ -67,24 +78,27 @@ class ReplayBuffer:
         with answering("replay buffer"):
             self._client.set(self._version, version)
 
-    def admit(self, samples: Iterable[Sample], window_id: int) -> None:
+    def admit(self, samples: Iterable[Sample], window_id: int = 0) -> None:
         """Offer a window's samples; admitted again they change nothing."""
         self._offer(samples, window_id, self._names)
 
-    def replace(self, samples: Mapping[int, Sequence[Sample]], version: int) -> None:
-        """Take these (by window) in the place of everything, at one blow.
+    def replace(self, kept: BottomK, version: int) -> None:
+        """Take what `kept` holds in the place of everything, at one blow.
 
         Args:
-            samples: what is kept of all that `version` and its ancestors have learned.
+            kept: of the same bounds, offered all that `version` and its ancestors have learned.
         """
         built = [f"{name}:new" for name in self._names]
         with answering("replay buffer"):
             self._client.delete(*built)
-        for window_id, some in samples.items():
+        for window_id, some in kept.by_window().items():
             self._offer(some, window_id, built)
         with answering("replay buffer"), self._client.pipeline(transaction=True) as pipe:
             pipe.delete(*self._names)
-            if any(samples.values()):
+            if len(kept):
+                pipe.hset(built[-1], "largest", kept.largest)
+                if kept.bar < NO_BAR:
+                    pipe.hset(built[-1], "bar", _name(kept.bar))
                 for new, name in zip(built, self._names, strict=True):
                     pipe.rename(new, name)
             pipe.set(self._version, version)
@@ -110,6 +124,12 @@ class ReplayBuffer:
         with answering("replay buffer"):
             return self._samples(cast(list[bytes], self._client.zrange(self._names[0], 0, -1)))
 
+    def stored_bytes(self) -> int:
+        """Bytes of the samples kept, by `models.continual.buffer.sample_bytes`."""
+        with answering("replay buffer"):
+            found = cast(bytes | None, self._client.hget(self._names[-1], "bytes"))
+        return int(found or 0)
+
     def size_bytes(self) -> int:
         """Memory it takes on the server, as the server estimates it."""
         with answering("replay buffer"):
@@ -125,7 +145,7 @@ class ReplayBuffer:
     def _offer(self, samples: Iterable[Sample], window_id: int, names: Sequence[str]) -> None:
         rest = iter(samples)
         while chunk := list(islice(rest, _CHUNK)):
-            args: list[bytes | str | int] = [self._size, window_id]
+            args: list[bytes | str | int] = [self._size, self._max_bytes, window_id]
             for sample in chunk:
                 args += (_name(sample.key), pack(sample))
             with answering("replay buffer"):

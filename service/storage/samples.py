@@ -25,7 +25,7 @@ _many = msgspec.msgpack.Decoder(tuple[int, list[_Packed]])
 
 
 def pack(sample: Sample) -> bytes:
-    """One sample."""
+    """One sample, in as many bytes as `models.continual.buffer.sample_bytes` says."""
     return _encoder.encode((FORMAT, _fields(sample)))
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from models.config import LearningConfig
-from models.continual.replay import BottomK, draw_size
+from models.continual.buffer import BottomK
+from models.continual.replay import draw_size
 from models.interactions import Sample
 from tests.models.tastes import event, key
 

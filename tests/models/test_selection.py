@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from models.config import LearningConfig
-from models.continual.replay import BottomK
+from models.continual.buffer import BottomK
 from models.continual.selection import RULES, herded, keyed
 from models.continual.state import LearningState
 from models.continual.window import Candidate, learn_window

@@ -93,7 +93,14 @@ def test_status_says_where_everything_is(api: httpx.Client, publisher: Publisher
     assert status["event_log"]["lag_events"] == 2
     assert status["event_log"]["durability"] == "memory"
     assert status["head"]["active"] == 1
-    assert status["buffer"] == {"samples": 0, "capacity": 100, "fill": 0.0, "bytes": 0}
+    assert status["buffer"] == {
+        "samples": 0,
+        "capacity": 100,
+        "stored_bytes": 0,
+        "capacity_bytes": None,
+        "fill": 0.0,
+        "bytes": 0,
+    }
     assert [one["replica_id"] for one in status["replicas"]] == [status["replica_id"]]
     assert status["replicas"][0]["model_version"] == 1
     assert status["learner"] is None

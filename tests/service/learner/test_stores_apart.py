@@ -14,8 +14,9 @@ from service.domain.interactions import START
 from service.domain.versions import JobMode, WindowStatus
 from service.learner import aftermath
 from service.learner.full import Request
+from service.settings import Settings
 from service.storage.archive import Archive
-from tests.service.learner.world import World, clicks, post, settle
+from tests.service.learner.world import World, clicks, opened, post, settle
 
 
 @pytest.mark.parametrize("rolled_back", [False, True])
@@ -68,6 +69,19 @@ def test_a_wiped_buffer_is_rebuilt_from_the_archive(world: World, on_file: bool)
     settle(world.learner())
     assert held(world) == before
     assert world.stores.buffer.windows() == windows
+
+
+def test_a_budget_in_bytes_is_kept_to_and_rebuilt_to(settings: Settings) -> None:
+    learning = replace(settings.learning, replay_bytes=3_000)
+    with opened(settings.model_copy(update={"learning": learning})) as world:
+        post(settings, clicks(300, users=120))
+        settle(world.learner())
+        before = held(world)
+        assert 2_500 < world.stores.buffer.stored_bytes() <= 3_000
+        assert len(before) < learning.replay_size
+        wipe_buffer(world)
+        settle(world.learner())
+        assert held(world) == before
 
 
 def test_after_a_rollback_the_buffer_holds_what_the_version_knew(world: World) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import redis
 from scipy.stats import chisquare
 
-from models.continual.replay import BottomK
+from models.continual.buffer import BottomK
 from models.interactions import Sample
 from service.errors import CorruptEntry, Unavailable
 from service.storage import samples as packing
@@ -104,10 +105,12 @@ def test_a_rebuilt_buffer_takes_the_place_of_the_one_before(buffer: ReplayBuffer
     buffer.admit(mine, window_id=3)
     buffer.stand_for(2)
     assert buffer.version() == 2
-    buffer.replace({4: others, 5: []}, version=7)
+    rebuilt = BottomK(20)
+    rebuilt.admit(others, window_id=4)
+    buffer.replace(rebuilt, version=7)
     assert buffer.samples() == sorted(others, key=lambda one: one.key)
     assert (buffer.windows(), buffer.version()) == ({4}, 7)
-    buffer.replace({}, version=8)
+    buffer.replace(BottomK(20), version=8)
     assert (len(buffer), buffer.windows(), buffer.version()) == (0, set(), None)
 
 
@@ -126,6 +129,40 @@ def test_a_smaller_size_takes_effect_at_the_next_admission(
     smaller = ReplayBuffer(redis_client, keys, size=5)
     smaller.admit([sample(0)], window_id=1)
     assert len(smaller) == 5
+
+
+def test_other_bounds_are_taken_anew_at_the_next_admission(
+    redis_client: redis.Redis, keys: Keys, buffer: ReplayBuffer
+) -> None:
+    """Also in a buffer that was filled before bytes were counted."""
+    offered = [sample(n) for n in range(20)]
+    buffer.admit(offered, window_id=1)
+    redis_client.delete(keys.replay_bounds)
+    each = len(packing.pack(offered[0]))
+    tighter = ReplayBuffer(redis_client, keys, size=20, max_bytes=10 * each)
+    tighter.admit([offered[0]], window_id=1)
+    assert 5 < len(tighter) <= 10
+    assert tighter.stored_bytes() == sum(len(packing.pack(one)) for one in tighter.samples())
+    wider = ReplayBuffer(redis_client, keys, size=20, max_bytes=100 * each)
+    wider.admit(offered, window_id=1)
+    assert len(wider) == 20, "what was let go of may come again"
+
+
+def test_a_rebuilt_buffer_goes_on_as_the_one_it_was_built_from(
+    redis_client: redis.Redis, keys: Keys
+) -> None:
+    """It takes nothing from where the rebuilding has let go, however well it would fit."""
+    long, offered = replace(sample(0, key=15), item_ids=("x" * 300,) * 2), range(20)
+    kept, budget = BottomK(30, 1_000), 1_000
+    kept.admit([*(sample(n, key=n) for n in offered), long], window_id=1)
+    buffer = ReplayBuffer(redis_client, keys, 30, budget)
+    buffer.replace(kept, version=3)
+    assert buffer.stored_bytes() == kept.stored_bytes() > 0
+    more = [sample(n, key=2**63 + n) for n in range(5)] + [sample(n, key=100 + n) for n in offered]
+    for one in (buffer, kept):
+        one.admit(more, 2)
+    assert buffer.draw(50, 1) == kept.draw(50, 1)
+    assert buffer.samples()[-1].key < 15
 
 
 def test_packed_samples_are_versioned() -> None:
