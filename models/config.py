@@ -53,6 +53,9 @@ class LearningConfig:
     """Passes over the new samples in an incremental update."""
     full_epochs: int = 12
     """Passes over the archive in a full retrain."""
+    patience: int = 0
+    """Passes without a better loss on held-out samples after which an update or retrain stops and
+    takes the best pass; 0: never. Where nobody is held out, a tenth of the users waits."""
     lookahead: float = 0.2
     """Share of targets replaced by a later item of the same sample: tastes beside next steps."""
     min_steps: int = 80
@@ -131,6 +134,7 @@ class LearningConfig:
             _at_least(name, getattr(self, name), 1)
         for name in (
             "min_steps",
+            "patience",
             "replay_size",
             "replay_bytes",
             "probe_size",

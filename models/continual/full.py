@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from models.continual.memory import is_probe
+from models.continual.memory import is_probe, set_aside
 from models.continual.state import LearningState
 from models.continual.update import update
 from models.interactions import Event, Histories
@@ -25,7 +25,9 @@ def learn_archive(
 ) -> LearningState:
     """Train fresh weights on the whole log up to where `start` stands.
 
-    Probe users and the samples that wait in `start`'s memory are left out, as in every update.
+    Probe users and the samples that wait in `start`'s memory are left out, as in every update; with
+    `patience`, passes are judged by those that wait. Where none do, a tenth of the users is left
+    out and waits from now on.
     Vocabularies and memory are `start`'s, counts are taken anew, and the methods are consolidated
     once, on everything: the new Fisher is that of the whole archive.
 
@@ -46,11 +48,18 @@ def learn_archive(
     state = start.untrained()
     rows = torch.from_numpy(start.items.rows(event.item_id for event in positive))
     state.counts.index_add_(0, rows, torch.ones(len(rows), dtype=torch.float64))
+    samples, waiting = Histories(start.config.max_history).samples(kept), start.memory.pending
+    if start.config.patience and not waiting:
+        users = set_aside(samples, {event.user_id: event.user_key for event in kept}, seed)
+        waiting = tuple(sample for sample in samples if sample.user_id in users)
+        samples = [sample for sample in samples if sample.user_id not in users]
+        state = replace(state, memory=replace(state.memory, pending=waiting))
     learned, _ = update(
         state,
-        Histories(start.config.max_history).samples(kept),
+        samples,
         (),
         seed=seed,
+        held_out=waiting,
         epochs=start.config.full_epochs,
         device=device,
         progress=progress,

@@ -6,12 +6,13 @@ Histories (to make samples from), probes (held out for ever, to see forgetting) 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from models.config import LearningConfig
 from models.interactions import Event, Histories, Sample
 from models.parameters import mix64
 
@@ -30,9 +31,58 @@ def is_probe(user_key: int, share: float) -> bool:
 
 def is_held_out(user_key: int, seed: int, share: float) -> bool:
     """Whether this user's events of the window with this seed are held out of its update."""
+    return lies_below(_mixed(user_key, seed), share)
+
+
+def set_aside(samples: Sequence[Sample], user_keys: Mapping[str, int], seed: int) -> set[str]:
+    """The users, a tenth of those of `samples`, at least one and never all, that wait where nobody
+    is held out but passes are to be judged."""
+    users = sorted({sample.user_id for sample in samples}, key=lambda u: _mixed(user_keys[u], seed))
+    return set(users[: max(1, len(users) // 10)]) if len(users) > 1 else set()
+
+
+def _mixed(user_key: int, seed: int) -> int:
+    """64 bits of both."""
     both = np.asarray([user_key & 0xFFFF_FFFF_FFFF_FFFF, seed & 0xFFFF_FFFF_FFFF_FFFF], np.uint64)
     mixed = mix64(both)
-    return lies_below(int(mix64(mixed[:1] ^ (mixed[1:] + np.uint64(1)))[0]), share)
+    return int(mix64(mixed[:1] ^ (mixed[1:] + np.uint64(1)))[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A window's samples by what may be done with them."""
+
+    train: list[Sample]
+    probes: list[Sample]
+    holdout: list[Sample]
+
+
+def divided(
+    samples: Sequence[Sample], user_keys: Mapping[str, int], seed: int, config: LearningConfig
+) -> Split:
+    """A window's samples by user: probes, held out of this window, or trained.
+
+    Args:
+        samples: of the window.
+        user_keys: of their users.
+        seed: of the window.
+        config: the shares; with `patience`, somebody is held out wherever there are two users.
+    """
+    split = Split([], [], [])
+    for sample in samples:
+        user_key = user_keys[sample.user_id]
+        if is_probe(user_key, config.probe_share):
+            split.probes.append(sample)
+        elif is_held_out(user_key, seed, config.holdout_share):
+            split.holdout.append(sample)
+        else:
+            split.train.append(sample)
+    if config.patience and not split.holdout:
+        waiting = set_aside(split.train, user_keys, seed)
+        train = [sample for sample in split.train if sample.user_id not in waiting]
+        holdout = [sample for sample in split.train if sample.user_id in waiting]
+        return Split(train, split.probes, holdout)
+    return split
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,6 +258,13 @@ class Method:
     def moved(self, name: str, move: Move) -> None:
         """Told of each step's effect where `watches_moves`."""
 
+    def working(self) -> Sequence[Tensor]:
+        """What it writes to while an update goes on, the same tensors each time.
+
+        An update that goes back to an earlier pass puts them back as they were then.
+        """
+        return ()
+
     def heard(self, loss: float) -> Self:
         """The method after an update whose first pass had this mean loss, before `consolidate`."""
         return self

@@ -92,9 +92,14 @@ class TableOptimizer:
         self._learning_rate = learning_rate
         self._pull = pull
         self._anchored_at_start = anchored_at_start
-        self._step = 0
+        self._step = torch.zeros(())
         self._pulled = torch.zeros(len(rows), device=rows.device) if pull is not None else None
         self._gathered: Quadratic | None = None
+
+    def working(self) -> list[Tensor]:
+        """All that steps write to."""
+        pulled = [] if self._pulled is None else [self._pulled]
+        return [self._rows, self._state.mean_square, self._state.count, self._step, *pulled]
 
     def gather(self, rows: Tensor) -> Tensor:
         """The rows [R] (each once) as they stand after all pulls so far, a new tensor [R, D]."""
@@ -116,7 +121,7 @@ class TableOptimizer:
             values: [R, D] as it answered; written to.
             gradient: [R, D] of the data's loss.
         """
-        self._step += 1
+        self._step += 1.0
         count = self._state.count.index_select(0, rows) + 1.0
         mean_square = self._state.mean_square.index_select(0, rows)
         fresh = gradient.square().mean(1)
@@ -231,6 +236,10 @@ class DenseOptimizer:
         if len(self._state.steps) > 1:
             parts.append(self._state.steps)
         return [(part, held, part[held]) for part in parts]
+
+    def working(self) -> list[Tensor]:
+        """All that steps write to."""
+        return [self.values, *self._state.state_dict().values()]
 
     def step(self, gradient: Tensor) -> None:
         """One step along `gradient` [P]."""

@@ -156,7 +156,7 @@ class Session:
         hidden = net.encoder.queries(given, leaves, self.dropout)
         heads = None if batch.heads is None else batch.heads[wanted]
         queries = net.finish(hidden[wanted], leaves, heads)
-        loss = self._loss(queries, given.items, touched.places[1:], drawn, batch.weights[wanted])
+        loss = self.loss(queries, given.items, touched.places[1:], drawn, batch.weights[wanted])
         whole = loss
         if self.methods:
             step = self._step(batch, replayed, wanted, touched, queries, given, drawn, leaves)
@@ -221,7 +221,7 @@ class Session:
         for method in self._watchers:
             method.moved("dense", Move(None, gradient, self.net.dense - before))
 
-    def _loss(
+    def loss(
         self,
         queries: Tensor,
         vectors: Tensor,
@@ -236,6 +236,21 @@ class Session:
         power = gbce_power(len(candidates), self.sampler.num_items, self.config.calibration)
         offset = math.log(max(min(self.sampler.num_items, self.sampler.num_negatives), 1))
         return gbce_loss(queries, vectors, targets, candidates, weights, power=power, offset=offset)
+
+    def remember(self) -> list[Tensor]:
+        """Copies of all that steps write to, to `go_back` to."""
+        return [part.clone() for part in self._working()]
+
+    def go_back(self, remembered: Iterable[Tensor]) -> None:
+        """Let everything be again as it was when `remember` was asked."""
+        for part, before in zip(self._working(), remembered, strict=True):
+            part.copy_(before)
+
+    def _working(self) -> list[Tensor]:
+        parts = [*self._items.working(), *self._users.working(), *self._dense.working()]
+        for _, method in sorted(self.methods.items()):
+            parts += method.working()
+        return parts
 
     def finish(self) -> None:
         """Apply what rows still miss; to be called once, after the last step.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -83,6 +83,9 @@ class SynapticIntelligence(Method):
             work.addcmul_(move.gradient, move.change, value=-1.0)
         else:
             work.index_add_(0, move.rows, move.gradient * move.change, alpha=-1.0)
+
+    def working(self) -> Sequence[Tensor]:
+        return [self._work[name] for name in sorted(self._work)]
 
     def consolidate(self, learned: Snapshot, fisher: Fisher) -> Self:
         importance = {}

@@ -18,6 +18,7 @@ from models.continual.fisher import Fisher
 from models.continual.optimizers import AdamState, RowState
 from models.continual.session import Session
 from models.continual.state import LearningState
+from models.continual.stopping import Stopping
 from models.interactions import Sample, SampleSet
 
 Progress = Callable[[float], None]
@@ -36,9 +37,16 @@ class UpdateReport:
     positions: int
     """Targets trained on, counted once for each pass."""
     steps: int
+    passes: int
+    """Gone through."""
+    kept_pass: int
+    """The one that the weights are of, from 1 on: the best on what was held out, or the last."""
+    stopped_early: bool
+    """Whether fewer passes were gone through than were asked for."""
     loss_first: float
     """Mean loss over the first pass."""
     loss_last: float
+    """Mean loss over the pass that was kept."""
     penalty: float
     """Σ ½λF(θ−θ*)² at the end."""
     fisher_examples: int
@@ -57,6 +65,7 @@ def update(
     drawn: Sequence[Sample],
     *,
     seed: int,
+    held_out: Sequence[Sample] = (),
     epochs: int | None = None,
     device: str | torch.device = "cpu",
     rate: float = 1.0,
@@ -71,6 +80,7 @@ def update(
         new: samples not trained on before.
         drawn: replayed samples; ids that are not known any more count as unknown.
         seed: of everything random here.
+        held_out: samples by which passes are judged where `patience` is set; see `Stopping`.
         epochs: passes; None takes the configured ones. See `_plan` for where these give fewer than
             `min_steps` steps.
         device: where to compute; the result lies on the CPU.
@@ -89,6 +99,7 @@ def update(
     both, fresh = SampleSet.of([*new, *drawn], *of), SampleSet.of(new, *of)
     losses, steps = [], 0
     passes, size = _plan(len(both), state.config, epochs)
+    stopping = _judged(session, SampleSet.of(held_out, *of), passes, seed)
     for done in range(passes):
         losses.append(0.0)
         chunks = both.order(size, session.random)
@@ -101,16 +112,22 @@ def update(
             steps += 1
             if progress is not None:
                 progress((done + (place + 1) / len(chunks)) / passes)
+        if stopping is not None and stopping.is_over():
+            break
+    kept = len(losses) if stopping is None else stopping.settle()
     session.finish()
     penalty = session.penalty()
     fisher = session.consolidate(fresh, seed, losses[0]) if len(fresh) else Fisher()
     report = UpdateReport(
         samples=len(new),
         replayed=len(drawn),
-        positions=both.positions * passes,
+        positions=both.positions * len(losses),
         steps=steps,
+        passes=len(losses),
+        kept_pass=kept,
+        stopped_early=len(losses) < passes,
         loss_first=losses[0] if losses else 0.0,
-        loss_last=losses[-1] if losses else 0.0,
+        loss_last=losses[kept - 1] if losses else 0.0,
         penalty=penalty,
         fisher_examples=fisher.examples,
         fisher_mean=(
@@ -119,6 +136,14 @@ def update(
         new_items=len(state.items) - len(state.net.items),
     )
     return _learned(state, session), report
+
+
+def _judged(session: Session, held_out: SampleSet, passes: int, seed: int) -> Stopping | None:
+    """What may end the update early; None where nothing can, or there is nothing to judge by."""
+    patience = session.config.patience
+    if not patience or not len(held_out) or passes < 2:
+        return None
+    return Stopping(session, held_out, patience, seed)
 
 
 def _plan(samples: int, config: LearningConfig, epochs: int | None) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from models.continual.memory import is_held_out, is_probe
+from models.continual.memory import Split, divided
 from models.continual.method import Rehearsal
 from models.continual.state import LearningState
 from models.continual.update import UpdateReport, update
@@ -34,29 +34,11 @@ class Candidate:
     holdout: list[Sample]
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """A window's samples by what may be done with them."""
-
-    train: list[Sample]
-    probes: list[Sample]
-    holdout: list[Sample]
-
-
 def split_window(parent: LearningState, events: Sequence[Event], seed: int) -> Split:
     """Samples of all positive events, by user: probes, held out of this window, or trained."""
-    config = parent.config
     user_keys = {event.user_id: event.user_key for event in events}
-    split = Split([], [], [])
-    for sample in parent.memory.histories.samples(events):
-        user_key = user_keys[sample.user_id]
-        if is_probe(user_key, config.probe_share):
-            split.probes.append(sample)
-        elif is_held_out(user_key, seed, config.holdout_share):
-            split.holdout.append(sample)
-        else:
-            split.train.append(sample)
-    return split
+    samples = parent.memory.histories.samples(events)
+    return divided(samples, user_keys, seed, parent.config)
 
 
 def learn_window(
@@ -93,7 +75,14 @@ def learn_window(
     methods = (parent.methods[name] for name in sorted(parent.methods))
     replayed = [sample for method in methods for sample in method.rehearse(given)]
     learned, report = update(
-        state, train, replayed, seed=seed, device=device, rate=rate, progress=progress
+        state,
+        train,
+        replayed,
+        seed=seed,
+        held_out=split.holdout,
+        device=device,
+        rate=rate,
+        progress=progress,
     )
     report = replace(report, new_users=len(state.users) - len(parent.users))
     admitted: Sequence[Sample] = train

@@ -18,8 +18,9 @@ from models.interactions import Histories
 class FullRetrain(Learner):
     """After each period fresh weights, trained `full_epochs` times on everything so far.
 
-    The base is shared with the other learning arms. Nobody is held out: the most that can be had
-    from the same events and the same network. One update a period, whatever the setup's window.
+    The base is shared with the other learning arms. Nobody is held out (but by `patience`): the
+    most that can be had from the same events and the same network. One update a period, whatever
+    the setup's window.
     """
 
     def __init__(self, setup: ArmSetup) -> None:

@@ -14,7 +14,7 @@ import structlog
 
 from models.config import LearningConfig
 from models.continual.buffer import BottomK
-from models.continual.memory import is_held_out, is_probe
+from models.continual.memory import divided
 from models.interactions import Event, Histories, Sample
 from service.domain.interactions import START, Position
 from service.domain.versions import Head, VersionRecord, WindowRecord, WindowStatus
@@ -75,10 +75,11 @@ class Rebuilding:
         histories, pending = Histories(self._config.max_history), list[Sample]()
         for window, events in self._cut(rows):
             self._progress(window.end.ms / max(until.ms, 1))
-            trained, held_out = self._split(histories.samples(events), events, window.seed)
-            yield window, [*pending, *trained]
+            user_keys = {event.user_id: event.user_key for event in events}
+            split = divided(histories.samples(events), user_keys, window.seed, self._config)
+            yield window, [*pending, *split.train]
             histories.extend(events)
-            pending = held_out
+            pending = split.holdout
 
     def _cut(self, rows: Iterator[ArchivedEvent]) -> Iterator[tuple[WindowRecord, list[Event]]]:
         """The archive's rows by window; what lies between windows was not learned."""
@@ -97,16 +98,3 @@ class Rebuilding:
         while page := self._stores.registry.windows(after, learned, _PAGE):
             yield from page
             after = page[-1].end
-
-    def _split(
-        self, samples: list[Sample], events: list[Event], seed: int
-    ) -> tuple[list[Sample], list[Sample]]:
-        """Samples trained in a window and those held out of it; probe users are in neither."""
-        user_keys = {event.user_id: event.user_key for event in events}
-        trained, held_out = list[Sample](), list[Sample]()
-        for sample in samples:
-            user_key = user_keys[sample.user_id]
-            if not is_probe(user_key, self._config.probe_share):
-                waits = is_held_out(user_key, seed, self._config.holdout_share)
-                (held_out if waits else trained).append(sample)
-        return trained, held_out

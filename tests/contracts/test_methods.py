@@ -13,6 +13,8 @@ from torch import Tensor
 from models.config import LearningConfig
 from models.continual.methods import chosen_methods, method_named
 from models.continual.state import LearningState
+from models.continual.stopping import Stopping
+from models.continual.update import update
 from models.continual.window import Candidate, learn_window
 from models.interactions import Event, Sample
 from models.registry import ENCODERS, METHODS
@@ -91,10 +93,11 @@ def window() -> list[Event]:
     return [*windows(checkerboard(flipped=True))[0], *new]
 
 
-def drawn() -> list[Sample]:
-    """What a replay buffer would give of the first period."""
+@functools.cache
+def drawn(*, flipped: bool = False) -> list[Sample]:
+    """What a replay buffer would give of the first period, or of one of flipped tastes."""
     parent = LearningState.initial(config(None))
-    return learn_window(parent, before()[:240], seed=3, draw=()).admitted
+    return learn_window(parent, checkerboard(flipped=flipped)[:240], seed=3, draw=()).admitted
 
 
 def weights(candidate: Candidate) -> dict[str, Tensor]:
@@ -157,6 +160,27 @@ def test_an_update_leaves_the_parent_as_it_was(name: str, encoder: str) -> None:
     assert torch.equal(parent.net.items.rows, rows)
     for key, part in parent.methods[name].state_dict().items():
         assert torch.equal(part, kept[key])
+
+
+@each_pair
+def test_stopped_early_it_is_as_if_it_had_been_asked_for_so_many_passes(
+    name: str, encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the bit, in all that a version remembers: what it gathers on its way goes back, too."""
+    settings = config(name, encoder, **ON.get(name, {}))
+    parent, new = grown_up(settings), drawn(flipped=True)
+    patient = dataclasses.replace(settings, patience=2, epochs=6, min_steps=0, batch_size=16)
+    losses = iter((2.0, 1.0, 4.0, 3.0))
+    monkeypatch.setattr(Stopping, "loss", lambda self: next(losses))
+    stopped, report = update(
+        dataclasses.replace(parent, config=patient), new, drawn(), seed=1, held_out=drawn()[:1]
+    )
+    assert (report.passes, report.kept_pass, report.stopped_early) == (4, 2, True)
+    short = dataclasses.replace(patient, patience=0, epochs=2)
+    asked, _ = update(dataclasses.replace(parent, config=short), new, drawn(), seed=1)
+    found, expected = (state.export().tensors for state in (stopped, asked))
+    for part in expected:
+        assert not different(found[part], expected[part])
 
 
 @each_method

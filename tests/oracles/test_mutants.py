@@ -34,7 +34,7 @@ from models.nets.adapters import Adapters
 from models.nets.blocks import Blocks
 from models.parameters import Layout
 from models.registry import METHODS
-from tests.contracts import test_penalties
+from tests.contracts import test_methods, test_penalties
 from tests.models import (
     test_adapters,
     test_growing,
@@ -131,6 +131,13 @@ def divergence() -> None:
     test_distillation.test_it_is_the_divergence_from_the_teacher(1.0, "both", [0, 1, 2, 3])
 
 
+def put_back() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        test_methods.test_stopped_early_it_is_as_if_it_had_been_asked_for_so_many_passes(
+            "si", "gru", patch
+        )
+
+
 MUTANTS: list[tuple[str, type[Any], str, Any, Check]] = [
     ("l2 pulls nowhere", L2, "pulls", pulls_nowhere, holds("l2")),
     ("l2 pushes away", L2, "pulls", pushes_away(L2), pulls_back("l2")),
@@ -161,6 +168,7 @@ MUTANTS: list[tuple[str, type[Any], str, Any, Check]] = [
     ("SI pulls nowhere", SynapticIntelligence, "pulls", pulls_nowhere, holds("si")),
     ("SI integrates uphill", SynapticIntelligence, "moved", integrates_uphill, path_integral),
     ("SI integrates nothing", SynapticIntelligence, "moved", lambda *_: None, path_integral),
+    ("SI keeps the way of passes undone", SynapticIntelligence, "working", lambda _: (), put_back),
     ("the student is the teacher", Distillation, "loss", asks_itself, divergence),
     ("the teacher is fled", Distillation, "loss", pushes_from_the_teacher, divergence),
     (
