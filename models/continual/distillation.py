@@ -11,10 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.config import LearningConfig
+from models.continual.adversary import Adversary
 from models.continual.method import EVERY, Method, Start, Step, checked
 from models.interactions import START
 
 ON = ("replayed", "new", "both")
+FORMS = ("likelihood", "adversarial")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Parameters:
     """λ, before it is adapted."""
     temperature: float = 1.0
     """T, which both distributions are softened by."""
+    form: str = "likelihood"
+    """`likelihood` holds each answer to the teacher's, `adversarial` their distribution."""
     on: str = "replayed"
     """The samples it is taken on: `replayed`, `new` or `both`."""
     adaptive: bool = True
@@ -33,6 +37,8 @@ class Parameters:
     def __post_init__(self) -> None:
         checked("strength", self.strength, 0.0)
         checked("temperature", self.temperature, 0.05, 100.0)
+        if self.form not in FORMS:
+            raise ValueError(f"form: must be one of {', '.join(FORMS)}, got {self.form!r}")
         if self.on not in ON:
             raise ValueError(f"on: must be one of {', '.join(ON)}, got {self.on!r}")
         if not isinstance(self.adaptive, bool):
@@ -40,54 +46,98 @@ class Parameters:
 
 
 class Distillation(Method):
-    """λ T² KL(p_T ‖ q_T): q the model in training, p the one that the update started from, frozen.
+    """The model in training (the student) is held to the one that the update started from, frozen
+    (the teacher), which is asked at every target of the samples that it is taken on, through the
+    head of the target's type.
 
-    Both are softmaxes over the step's shared candidates, with their logQ correction, as far as the
-    teacher knows them; a teacher's opinion is asked at every target of the samples it is taken on.
+    `likelihood`: λ T² KL(p_T ‖ q_T), p the teacher's and q the student's softmax over the step's
+    shared candidates, with their logQ correction, as far as the teacher knows them.
+
+    `adversarial`: −λ log σ(f(s/T)), s the student's queries and f a discriminator, begun anew in
+    each update, that learns in each step to tell them from the teacher's (see `Adversary`). It
+    holds to how answers are distributed, not to the answer to this history.
+
     With `adaptive`, λ is multiplied by √(old items / all items · replayed / new targets of the
     step): the more is new, the less the old model is held to.
 
-    Source: Hinton et al., 2015 (arXiv 1503.02531); on exemplars, with the adaptive weight, Mi et
-    al., 2020 (ADER, arXiv 2007.12000), equations 4 and 5. Deviations: a divergence, not a
-    cross-entropy (the gradient is the same); over candidates, not the whole catalogue; targets of
-    the step for sizes of the sets.
+    Sources: Hinton et al., 2015 (arXiv 1503.02531); on exemplars, with the adaptive weight, Mi et
+    al., 2020 (ADER, arXiv 2007.12000), equations 4 and 5; adversarial, Xu et al., 2017 (arXiv
+    1709.00513). Deviations: a divergence, not a cross-entropy (the gradient is the same); over
+    candidates, not the whole catalogue; targets of the step for sizes of the sets; the
+    discriminator reads queries, which any candidates' scores are made from, where theirs reads
+    logits of fixed classes, and no label. Nor is there a third player that learns, as in KDGAN
+    (Wang et al., 2018): the teacher stands still.
     """
 
     name = "distillation"
     encoders = EVERY
     parameter_type: ClassVar = Parameters
 
-    def __init__(self, parameters: Parameters, known: int = 0, items: int = 0) -> None:
+    def __init__(
+        self,
+        parameters: Parameters,
+        seed: int = 0,
+        *,
+        known: int = 0,
+        items: int = 0,
+        adversary: Adversary | None = None,
+    ) -> None:
         self.parameters = parameters
+        self.adversary = adversary
+        self._seed = seed
         self._known = known
         self._items = items
 
     @classmethod
     def initial(cls, config: LearningConfig) -> Self:
-        return cls(cls.chosen(config))
+        return cls(cls.chosen(config), config.seed)
 
     def begun(self, start: Start) -> Self:
-        return type(self)(self.parameters, start.known["items"], len(start.weights["items"]))
+        items, adversary = start.weights["items"], None
+        if self.parameters.form == "adversarial":
+            adversary = Adversary(items.shape[1], self._seed, items.device)
+        known = start.known["items"]
+        return type(self)(
+            self.parameters, self._seed, known=known, items=len(items), adversary=adversary
+        )
 
     def loss(self, step: Step) -> Tensor | None:
         chosen = self._chosen(step)
+        if self.parameters.strength == 0.0 or self._known == 0 or not bool(chosen.any()):
+            return None
+        if self.adversary is None:
+            term = self._likelihood(step, chosen)
+        else:
+            term = self._adversarial(step, chosen, self.adversary)
+        return None if term is None else term * self._strength(step)
+
+    def _likelihood(self, step: Step, chosen: Tensor) -> Tensor | None:
         known = step.rows[step.candidates] < self._known
-        if self.parameters.strength == 0.0 or not bool(chosen.any()) or not bool(known.any()):
+        if not bool(known.any()):
             return None
         candidates, shift = step.candidates[known], step.shift[known]
         with torch.no_grad():
-            inputs = step.batch.inputs
-            batch = replace(step.batch, inputs=torch.where(inputs < self._known, inputs, START))
-            queries = step.teacher.queries(batch)[step.wanted][chosen]
             vectors = step.teacher.vectors(step.teacher.items.rows[step.rows[candidates]])
-            wanted = F.log_softmax(self._soft(queries, vectors, shift), dim=1)
+            wanted = F.log_softmax(self._soft(self._asked(step, chosen), vectors, shift), dim=1)
         given = F.log_softmax(
             self._soft(step.queries[chosen], step.vectors[candidates], shift), dim=1
         )
         divergence = F.kl_div(given, wanted, reduction="none", log_target=True).sum(1)
         weights = step.weights[chosen]
         mean = (divergence * weights).sum() / weights.sum().clamp(min=1e-12)
-        return mean * (self._strength(step) * self.parameters.temperature**2)
+        return mean * self.parameters.temperature**2
+
+    def _adversarial(self, step: Step, chosen: Tensor, adversary: Adversary) -> Tensor:
+        student = step.queries[chosen] / self.parameters.temperature
+        teacher = self._asked(step, chosen) / self.parameters.temperature
+        adversary.learn(teacher, student, step.weights[chosen])
+        return adversary.term(student, step.weights[chosen])
+
+    def _asked(self, step: Step, chosen: Tensor) -> Tensor:
+        """The teacher's queries [n, D] at the targets chosen, blind for items that it never met."""
+        inputs = step.batch.inputs
+        batch = replace(step.batch, inputs=torch.where(inputs < self._known, inputs, START))
+        return step.teacher.queries(batch)[step.wanted][chosen]
 
     def _chosen(self, step: Step) -> Tensor:
         """Which targets the teacher is asked at, [T] bool."""

@@ -252,16 +252,15 @@ class Method:
         return None
 
     def loss(self, step: Step) -> Tensor | None:
-        """A term of the loss, a scalar; None adds nothing."""
+        """A term of the loss, a scalar; None adds nothing. Asked once in each step."""
         return None
 
     def moved(self, name: str, move: Move) -> None:
         """Told of each step's effect where `watches_moves`."""
 
     def working(self) -> Sequence[Tensor]:
-        """What it writes to while an update goes on, the same tensors each time.
-
-        An update that goes back to an earlier pass puts them back as they were then.
+        """What it writes to in the steps of an update and reads at its end, the same tensors each
+        time: an update that goes back to an earlier pass puts them back as they were then.
         """
         return ()
 

@@ -42,6 +42,12 @@ KINDS = (
         distillation={"on": "new", "adaptive": False},
     ),
     _learner(
+        "adversarial-distillation",
+        "the same, answers on the new samples distributed as the last model's",
+        "distillation",
+        distillation={"form": "adversarial", "on": "new", "adaptive": False},
+    ),
+    _learner(
         "replay-distillation",
         "replay, held to the last model's opinion on what is replayed, as ADER",
         "replay",

@@ -211,6 +211,7 @@ def test_a_method_that_does_not_exist_is_refused() -> None:
         ("online-ewc", "decay", 1.1),
         ("si", "damping", 0.0),
         ("distillation", "on", "nothing"),
+        ("distillation", "form", "by hand"),
         ("distillation", "temperature", "hot"),
         ("distillation", "adaptive", 1),
         ("generative-replay", "length", 1),

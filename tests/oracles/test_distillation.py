@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from models.continual.distillation import Distillation
 from models.continual.method import Start, Step
 from models.interactions import SequenceBatch
 from models.nets import Recommender
+from models.nets.heads import WEIGHT
 
 ITEMS, KNOWN, DIM = 9, 7, 4
 
@@ -163,3 +165,48 @@ def test_nobody_is_asked_before_the_first_update() -> None:
     start = Start({"items": torch.zeros(ITEMS, DIM)}, {"items": 0})
     config = LearningConfig(methods=("distillation",))
     assert Distillation.initial(config).begun(start).loss(given) is None
+
+
+def heads_by_hand(given: Step, net: Recommender, blind: SequenceBatch) -> Tensor:
+    """Queries [T, D] of a recommender, each through its own type's W, in float64."""
+    hidden = net.encoder.queries(
+        net.gather(blind.inputs, blind.user_idx), net.layout.views(net.dense), None
+    )[given.wanted].double()
+    views, numbers = net.layout.views(net.dense), given.batch.heads
+    assert numbers is not None
+    lines = []
+    for line, number in zip(hidden, numbers[given.wanted].tolist(), strict=True):
+        through = line if number < 0 else line + views[WEIGHT][number].double() @ line
+        lines.append(through / through.norm() * math.exp(float(views["log_temperature"])))
+    return torch.stack(lines)
+
+
+def test_each_target_is_distilled_through_its_own_head() -> None:
+    """Both by hand, through each target's W; with heads ignored it comes out otherwise."""
+    config = LearningConfig(
+        embedding_dim=DIM, temperature=3.0, type_heads=("click", "purchase"), encoder="gru"
+    )
+    pair = []
+    for seed in (5, 6):
+        net = Recommender.initial(replace(config, seed=seed)).grown(ITEMS, 0)
+        heads = net.layout.views(net.dense)[WEIGHT]
+        heads += torch.randn(heads.shape, generator=torch.Generator().manual_seed(seed))
+        pair.append(net)
+    teacher, student = pair
+    bare = step(teacher, student, (True, True))
+    numbers = torch.tensor([[-1, 0, 1], [-1, 1, -1]])
+    batch = replace(bare.batch, heads=numbers)
+    given = replace(bare, batch=batch, queries=student.queries(batch)[bare.wanted])
+    blind = replace(batch, inputs=batch.inputs.where(batch.inputs < KNOWN, -1))
+    own = heads_by_hand(given, teacher, blind)
+    term = float(found(given, on="both", adaptive=False).detach())
+    known = given.candidates < KNOWN
+    scores = [
+        queries @ net.item_vectors()[given.candidates[known]].double().T - given.shift[known]
+        for queries, net in ((own, teacher), (heads_by_hand(given, student, batch), student))
+    ]
+    p, q = (part.log_softmax(1) for part in scores)
+    expected = ((p.exp() * (p - q)).sum(1) * given.weights).sum() / given.weights.sum()
+    assert term == pytest.approx(float(expected), rel=1e-4)
+    deaf = replace(given, batch=replace(batch, heads=None))
+    assert abs(float(found(deaf, on="both", adaptive=False).detach()) - term) > 0.05 * term

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,7 +44,13 @@ from tests.models import (
     test_window,
 )
 from tests.oracles import test_adapters as test_adapting
-from tests.oracles import test_blocks, test_distillation, test_soft_sharing, test_synaptic
+from tests.oracles import (
+    test_adversarial,
+    test_blocks,
+    test_distillation,
+    test_soft_sharing,
+    test_synaptic,
+)
 
 Check = Callable[[], None]
 
@@ -77,6 +84,10 @@ def asks_itself(self: Distillation, step: Step) -> Any:
 def pushes_from_the_teacher(self: Distillation, step: Step) -> Any:
     term = DISTILLED(self, step)
     return None if term is None else -term
+
+
+def deaf_to_heads(self: Distillation, step: Step) -> Any:
+    return DISTILLED(self, replace(step, batch=replace(step.batch, heads=None)))
 
 
 def costing_nothing(self: Expandable, net: Recommender) -> GroupLasso | None:
@@ -170,6 +181,20 @@ MUTANTS: list[tuple[str, type[Any], str, Any, Check]] = [
     ("SI integrates nothing", SynapticIntelligence, "moved", lambda *_: None, path_integral),
     ("SI keeps the way of passes undone", SynapticIntelligence, "working", lambda _: (), put_back),
     ("the student is the teacher", Distillation, "loss", asks_itself, divergence),
+    (
+        "the teacher hears no heads",
+        Distillation,
+        "loss",
+        deaf_to_heads,
+        test_distillation.test_each_target_is_distilled_through_its_own_head,
+    ),
+    (
+        "the discriminator is fled",
+        Distillation,
+        "loss",
+        pushes_from_the_teacher,
+        test_adversarial.test_it_pulls_a_disturbed_student_back_to_its_teacher,
+    ),
     ("the teacher is fled", Distillation, "loss", pushes_from_the_teacher, divergence),
     (
         "the buffer is ignored",
