@@ -28,6 +28,7 @@ METHODS: Mapping[str, str] = {
     "progressive": "models.continual.progressive:Progressive",
     "den": "models.continual.expandable:Expandable",
     "adapters": "models.continual.adapters:DomainAdapters",
+    "fine-tuning": "models.continual.fine_tuning:FineTuning",
     "reptile": "models.continual.reptile:Reptile",
     "soft-sharing": "models.continual.soft_sharing:SoftSharing",
 }

@@ -110,6 +110,11 @@ class LearnerSettings(BaseModel):
     max_attempts: int = Field(
         10, ge=1, description="a window that so many learners died in is refused"
     )
+    start_from: Path | None = Field(
+        None,
+        description="directory of a checkpoint that the first version is made of, while nothing is"
+        " learned yet; its encoder, dimension and heads must be those asked for",
+    )
     full_nice: int = Field(
         10, ge=0, le=19, description="niceness of the process that trains a full retrain"
     )

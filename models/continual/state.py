@@ -148,6 +148,37 @@ class LearningState:
         )
 
     @classmethod
+    def transferred(cls, bundle: Bundle, config: LearningConfig) -> Self:
+        """A state that has learned nothing here, and begins with what another one knows.
+
+        Vocabularies, rows, dense weights and how often each item was met are taken over; memory,
+        methods and Adam's moments begin anew. A row's own rate goes on as if it had met a single
+        gradient: so it takes to new data at once, and is still one that was learned.
+
+        Raises:
+            ValueError: see `restore`; or the other one's encoder has blocks or adapters, which
+                belong to methods that begin anew here.
+        """
+        known, fresh = cls.restore(bundle, config), cls.initial(config)
+        for what in ("blocks", "adapters"):
+            if getattr(known.net, what):
+                raise ValueError(
+                    f"{what}: the state's encoder has some, a new one begins with none"
+                )
+        return replace(
+            fresh,
+            items=known.items,
+            users=known.users,
+            net=known.net,
+            counts=known.counts,
+            dense_state=AdamState.empty(known.net.layout.size),
+            row_states={
+                name: RowState(rows.mean_square, rows.count.clamp(max=1.0))
+                for name, rows in known.row_states.items()
+            },
+        )
+
+    @classmethod
     def recall(cls, bundle: Bundle, config: LearningConfig) -> LearningState:
         """Vocabularies and memory of a bundle under another structure, untrained.
 

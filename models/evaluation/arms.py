@@ -57,6 +57,12 @@ KINDS = (
     _learner("progressive", "the encoder stands still, new blocks on it learn", "progressive"),
     _learner("den", "units grow when a period is hard, and go when of no use", "den"),
     _learner("adapters", "the encoder stands still, an adapter for each domain learns", "adapters"),
+    _learner(
+        "fine-tuning",
+        "the encoder's layers stand still after the base and learn again one by one",
+        "fine-tuning",
+        **{"fine-tuning": {"layers": 2, "unfreeze": 2}},
+    ),
     _learner("reptile", "new items begin where new items have ended", "reptile"),
     ArmKind("multi-task", "freshet with a head for each event type, asked by type", MultiTask),
     ArmKind(

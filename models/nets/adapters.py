@@ -109,6 +109,11 @@ class AdaptedEncoder:
         base, own = self.base.layout(dim), self.adapters.layout(dim)
         return Layout((*base.shapes, *own.shapes), {**base.numbers, **own.numbers})
 
+    def depths(self, dim: int) -> Tensor:
+        """Adapters stand on top of the base's last layer."""
+        base = self.base.depths(dim)
+        return torch.cat([base, base.max() + base.new_ones(self.adapters.layout(dim).size)])
+
     def initial(self, dim: int, seed: int) -> Tensor:
         return torch.cat([self.base.initial(dim, seed), self.adapters.initial(dim, seed)])
 

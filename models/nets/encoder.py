@@ -92,6 +92,10 @@ class Encoder(Protocol):
         """Names and shapes of the dense weights."""
         ...
 
+    def depths(self, dim: int) -> Tensor:
+        """The layer that each dense weight belongs to, [P] int64, counted from the inputs: 0 …"""
+        ...
+
     def initial(self, dim: int, seed: int) -> Tensor:
         """Dense weights [P] before anything is learned; a function of the seed alone."""
         ...

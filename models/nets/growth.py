@@ -32,6 +32,11 @@ class GrownEncoder:
         blocks = self.blocks.layout(dim)
         return Layout((*self.base.layout(dim).shapes, *blocks.shapes), blocks.numbers)
 
+    def depths(self, dim: int) -> Tensor:
+        """Blocks stand on top of the base's last layer."""
+        base = self.base.depths(dim)
+        return torch.cat([base, base.max() + base.new_ones(self.blocks.layout(dim).size)])
+
     def initial(self, dim: int, seed: int) -> Tensor:
         return torch.cat([self.base.initial(dim, seed), self.blocks.initial(dim, seed)])
 

@@ -45,6 +45,9 @@ class GruEncoder:
             )
         )
 
+    def depths(self, dim: int) -> Tensor:
+        return torch.zeros(self.layout(dim).size, dtype=torch.int64)
+
     def initial(self, dim: int, seed: int) -> Tensor:
         noise = initial_rows(seed, 0, 6 * dim + 1, dim)
         return self.layout(dim).flat(

@@ -23,6 +23,9 @@ class MatrixFactorization:
     def layout(self, dim: int) -> Layout:
         return Layout((("start", (dim,)),))
 
+    def depths(self, dim: int) -> Tensor:
+        return torch.zeros(self.layout(dim).size, dtype=torch.int64)
+
     def initial(self, dim: int, seed: int) -> Tensor:
         return initial_rows(seed, 0, 1, dim)[0]
 

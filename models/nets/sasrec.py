@@ -65,6 +65,18 @@ class SasRec:
             )
         )
 
+    def depths(self, dim: int) -> Tensor:
+        """A block is a layer; START's vector belongs to the first, the norm at the end to the
+        last."""
+        layout = self.layout(dim)
+        depths = torch.zeros(layout.size, dtype=torch.int64)
+        for name, part in layout.views(depths).items():
+            numbers = torch.arange(len(part)) * (name != "start")
+            if name in ("gains", "shifts"):  # two norms a block, and the last one
+                numbers = (numbers // 2).clamp(max=self.layers - 1)
+            part += numbers.view(-1, *[1] * (part.ndim - 1))
+        return depths
+
     def initial(self, dim: int, seed: int) -> Tensor:
         noise = initial_rows(seed, 0, 6 * self.layers * dim + 1, dim)
         slopes = 2.0 ** (-8.0 * torch.arange(1, self.heads + 1) / self.heads)

@@ -25,6 +25,8 @@ class Origin(StrEnum):
     INITIAL = "initial"
     INCREMENTAL = "incremental"
     FULL = "full"
+    TRANSFER = "transfer"
+    """Made of another service's checkpoint, before anything was learned here."""
 
 
 @dataclass(frozen=True, slots=True)

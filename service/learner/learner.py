@@ -18,6 +18,7 @@ from service.errors import (
     CorruptEntry,
     LogIncarnationMismatch,
     LostDraw,
+    SettingsError,
     StaleHead,
 )
 from service.learner.aftermath import Aftermath
@@ -38,6 +39,7 @@ from service.learner.rebuilding import Rebuilding
 from service.learner.recover import check_log
 from service.learner.retrain import Retrain
 from service.learner.signals import Signals
+from service.learner.starting import Starting
 from service.learner.states import EncoderChanged, States
 from service.learner.status import State, Status
 from service.learner.steps import Reached, go_on
@@ -79,6 +81,7 @@ class Learner:
         weights = EventWeights(settings.event_types, settings.positive_from)
         signals = Signals(weights, stores.registry.secret())
         self._states = States(stores.registry, stores.checkpoints, config)
+        self._starting = Starting(settings.learner.start_from, config)
         self._unlearned = Unlearned(stores.log, stores.archive)
         self._watch = Watch(self._unlearned, settings.window)
         self._drift = Drift(stores.registry, settings.drift, config.top_k)
@@ -116,7 +119,7 @@ class Learner:
             check_log(self._stores.registry, self._stores.log, head)
             self._follow(head)
             return self._do_next(head)
-        except (LogIncarnationMismatch, CorruptCheckpoint, CorruptEntry) as error:
+        except (LogIncarnationMismatch, CorruptCheckpoint, CorruptEntry, SettingsError) as error:
             self._status.turn(State.HALTED, str(error))
             self._incremental.fail(str(error))
             if isinstance(error, LogIncarnationMismatch):
@@ -151,6 +154,10 @@ class Learner:
         self._generation = head.generation
 
     def _do_next(self, head: Head) -> bool:
+        first = self._starting.lesson(head)
+        if first is not None:
+            self._commit(Work(head, None, Origin.TRANSFER), first)
+            return True
         window = self._stores.registry.window_in_work(head.tip)
         try:
             self._states.to_learn_from(head.tip)

@@ -184,6 +184,23 @@ class CheckpointStore:
         return self._directory / f"{version}-{digest[:12]}"
 
 
+def load_directory(path: Path) -> Bundle:
+    """The checkpoint in a directory, wherever that lies, held to the digest in its name.
+
+    Raises:
+        CorruptCheckpoint: there is none, or it is not whole.
+    """
+    named = _NAME.match(path.name)
+    if named is None or not (path / _MANIFEST).is_file():
+        raise CorruptCheckpoint(
+            f"{path.name} is no checkpoint; it must be a directory such as 17-0123456789ab"
+        )
+    digest = sha256(_read(path / _MANIFEST)).hexdigest()
+    if not digest.startswith(named[2]):
+        raise CorruptCheckpoint(f"checkpoint {path.name}: the manifest is not that of its name")
+    return CheckpointStore(path.parent).load(int(named[1]), digest)
+
+
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """On the CPU, contiguous, and none sharing memory with another."""
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}

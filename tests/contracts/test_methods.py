@@ -32,6 +32,7 @@ OFF: dict[str, dict[str, Any]] = {
     "progressive": {"most": 0},
     "den": {"most": 0, "selected": 1.0},
     "adapters": {"after": 10**6},
+    "fine-tuning": {"layers": 0},
     "reptile": {"rate": 0.0},
     "soft-sharing": {"strength": 0.0},
 }
@@ -223,6 +224,8 @@ def test_a_method_that_does_not_exist_is_refused() -> None:
         ("den", "threshold", -1.5),
         ("den", "most", -1),
         ("den", "selected", 1.5),
+        ("fine-tuning", "layers", -1),
+        ("fine-tuning", "unfreeze", 0.5),
         ("replay", "keep", "everything"),
     ],
 )

@@ -99,3 +99,21 @@ def test_keys_keep_all_their_bits() -> None:
     after = LearningState.restore(before.export(), CONFIG)
     assert [s.key for s in after.memory.pending] == [s.key for s in before.memory.pending]
     assert max(s.key for s in before.memory.probes.samples) > 2**63
+
+
+def test_what_another_state_knows_is_begun_with() -> None:
+    """Its ids, rows and weights; no memory, no moments, and rows that count as learned once."""
+    known = state(encoder="mf")
+    begun = LearningState.transferred(known.export(), known.config)
+    assert (begun.items.ids, begun.users.ids) == (known.items.ids, known.users.ids)
+    for name, tensor in known.net.snapshot().items():
+        assert torch.equal(begun.net.snapshot()[name], tensor)
+    assert torch.equal(begun.counts, known.counts)
+    assert (len(begun.memory.histories), len(begun.memory.probes), begun.updates) == (0, 0, 0)
+    assert not any(part.any() for part in begun.dense_state.state_dict().values())
+    for name, rows in known.row_states.items():
+        assert torch.equal(begun.row_states[name].count > 0, rows.count > 0)
+        assert float(begun.row_states[name].count.max()) == 1.0
+    assert not any(
+        part.any() for method in begun.methods.values() for part in method.state_dict().values()
+    )

@@ -15,6 +15,7 @@ from models.continual.distillation import Distillation
 from models.continual.domains import Domains
 from models.continual.ewc import Ewc
 from models.continual.expandable import Expandable, Heard
+from models.continual.fine_tuning import FineTuning
 from models.continual.fisher import Fisher
 from models.continual.generative import GenerativeReplay
 from models.continual.l2 import L2
@@ -48,6 +49,7 @@ from tests.oracles import (
     test_adversarial,
     test_blocks,
     test_distillation,
+    test_fine_tuning,
     test_soft_sharing,
     test_synaptic,
 )
@@ -260,6 +262,20 @@ MUTANTS: list[tuple[str, type[Any], str, Any, Check]] = [
         "grown",
         lambda self, vectors, most: DOMAINS_GROWN(self, vectors, 0),
         test_adapters.test_an_item_goes_to_the_nearest_centre_or_opens_a_domain,
+    ),
+    (
+        "every layer learns",
+        FineTuning,
+        "held",
+        lambda self, net: None,
+        test_fine_tuning.test_layers_stand_still_and_learn_again_from_the_top,
+    ),
+    (
+        "no layer thaws",
+        FineTuning,
+        "still",
+        lambda self, layers: layers if self.updates else 0,
+        test_fine_tuning.test_layers_stand_still_and_learn_again_from_the_top,
     ),
     (
         "heads share nothing",
