@@ -117,3 +117,11 @@ def test_what_another_state_knows_is_begun_with() -> None:
     assert not any(
         part.any() for method in begun.methods.values() for part in method.state_dict().values()
     )
+
+
+def test_an_encoder_with_blocks_is_nothing_to_begin_with() -> None:
+    """They belong to a method that begins anew."""
+    grown = state(methods=("progressive",), parameters={"progressive": {"every": 1}})
+    assert grown.net.blocks
+    with pytest.raises(ValueError, match="blocks: the state's encoder has some"):
+        LearningState.transferred(grown.export(), grown.config)
