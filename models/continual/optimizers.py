@@ -89,7 +89,8 @@ class TableOptimizer:
         """
         self._rows = rows
         self._state = state
-        self._learning_rate = learning_rate
+        self._full_rate = learning_rate
+        self._learning_rate = torch.tensor(learning_rate, dtype=torch.float64)
         self._pull = pull
         self._anchored_at_start = anchored_at_start
         self._step = torch.zeros(())
@@ -99,7 +100,8 @@ class TableOptimizer:
     def working(self) -> list[Tensor]:
         """All that steps write to."""
         pulled = [] if self._pulled is None else [self._pulled]
-        return [self._rows, self._state.mean_square, self._state.count, self._step, *pulled]
+        state = [self._state.mean_square, self._state.count]
+        return [self._rows, *state, self._step, self._learning_rate, *pulled]
 
     def gather(self, rows: Tensor) -> Tensor:
         """The rows [R] (each once) as they stand after all pulls so far, a new tensor [R, D]."""
@@ -137,8 +139,17 @@ class TableOptimizer:
             self._pulled[rows] = float(self._step)
         self._rows[rows] = values
 
+    def slow_to(self, share: float) -> None:
+        """Go on with `share` of the rate; what rows have missed so far is applied at the old one.
+
+        That keeps the result equal to pulling the whole table at every step, for the price of a
+        look at every row: change the rate between passes, not between steps.
+        """
+        self.finish()
+        self._learning_rate.fill_(share * self._full_rate)
+
     def finish(self) -> None:
-        """Apply the pulls that rows still miss. To be called once, after the last step."""
+        """Apply the pulls that rows still miss. To be called after the last step."""
         if self._pulled is None or self._step == 0:
             return
         behind = self._pulled < self._step
@@ -225,7 +236,7 @@ class DenseOptimizer:
         """
         self.values = values
         self._state = state
-        self._learning_rate = learning_rate
+        self._full_rate = self._learning_rate = learning_rate
         self._pull = pull
         self._sparse = sparse
         self._held = [] if held is None else self._kept(held.nonzero()[:, 0])
@@ -240,6 +251,10 @@ class DenseOptimizer:
     def working(self) -> list[Tensor]:
         """All that steps write to."""
         return [self.values, *self._state.state_dict().values()]
+
+    def slow_to(self, share: float) -> None:
+        """Go on with `share` of the rate."""
+        self._learning_rate = share * self._full_rate
 
     def step(self, gradient: Tensor) -> None:
         """One step along `gradient` [P]."""

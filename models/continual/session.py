@@ -118,6 +118,11 @@ class Session:
                 pulls[name] = pull
         return pulls
 
+    def slow_to(self, share: float) -> None:
+        """Go on with `share` of the learning rate that the update began with."""
+        for optimizer in (self._items, self._users, self._dense):
+            optimizer.slow_to(share)
+
     def train(self, batch: SequenceBatch, replayed: Tensor | None = None) -> Tensor:
         """One step on one batch.
 

@@ -24,8 +24,9 @@ class Stopping:
 
     What is judged is the update as if it had ended there, missed pulls applied; what is put back is
     everything that a pass has written to: weights, the optimizers' memory, and what methods gather
-    on their way. So an update that stops comes out, to the bit, as one that was given so many
-    passes, and one whose last pass is the best as one without a judge.
+    on their way. So an update that stops comes out, to the bit, as one cut off after so many passes
+    (at the learning rates that these had), and one whose last pass is the best as one without a
+    judge.
 
     Args:
         session: of the update.

@@ -101,6 +101,7 @@ def update(
     passes, size = _plan(len(both), state.config, epochs)
     stopping = _judged(session, SampleSet.of(held_out, *of), passes, seed)
     for done in range(passes):
+        session.slow_to(_rate_left(done, passes, state.config.final_rate))
         losses.append(0.0)
         chunks = both.order(size, session.random)
         for place, chosen in enumerate(chunks):
@@ -159,6 +160,12 @@ def _plan(samples: int, config: LearningConfig, epochs: int | None) -> tuple[int
     if config.min_steps:
         size = max(1, min(size, samples * passes // config.min_steps))
     return max(passes, math.ceil(config.min_steps / math.ceil(samples / size))), size
+
+
+def _rate_left(done: int, passes: int, final: float) -> float:
+    """The share of the learning rate in the pass after `done`: the middle of its stretch of the
+    straight line from 1 at the update's beginning to `final` at its end."""
+    return 1.0 - (1.0 - final) * (done + 0.5) / passes
 
 
 def _learned(state: LearningState, session: Session) -> LearningState:

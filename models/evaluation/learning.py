@@ -27,7 +27,8 @@ class Learner(Arm):
     `window` is set.
     Arms that differ in methods alone share the base: no method does anything before the first
     update. It is consolidated under every method there is, so that each arm finds what its own
-    remembers.
+    remembers. Nobody is held out of an update of a whole period: no gate judges here, and a tenth
+    of the newest users, a period late, is not what the service lacks, whose windows are short.
 
     Args:
         setup: how to build it; `setup.config` is used as it is.
@@ -42,14 +43,16 @@ class Learner(Arm):
         parameters: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._setup = setup
-        chosen = setup.config.methods if methods is None else methods
-        self.config = dataclasses.replace(
+        config = dataclasses.replace(
             setup.config,
             seed=setup.seed,
-            methods=chosen,
-            parameters={**setup.config.parameters, **(parameters or {})},
+            holdout_share=setup.config.holdout_share if setup.window else 0.0,
         )
-        self._base = dataclasses.replace(setup.config, seed=setup.seed, methods=tuple(METHODS))
+        chosen = config.methods if methods is None else methods
+        self.config = dataclasses.replace(
+            config, methods=chosen, parameters={**config.parameters, **(parameters or {})}
+        )
+        self._base = dataclasses.replace(config, methods=tuple(METHODS))
         kept = self.config.replay_size if "replay" in chosen else 0
         self._buffer = BottomK(kept, self.config.replay_bytes)
         self._positions = self._replayed = self._events_replayed = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -110,13 +111,18 @@ class DenseReference:
         return self.rate / (math.sqrt(self.squares[row]) + 1e-8)
 
 
-def run_both(pull: Quadratic | None, start: Tensor, *, at_start: bool) -> tuple[Tensor, Tensor]:
-    """The same random steps by the sparse optimizer and by the reference."""
+def run_both(
+    pull: Quadratic | None, start: Tensor, *, at_start: bool, rates: Sequence[float] = (1.0,)
+) -> tuple[Tensor, Tensor]:
+    """The same random steps by the sparse optimizer and by the reference, 30 at each rate."""
     random_rows = np.random.default_rng(4)
     table, reference = start.clone(), DenseReference(start, 0.05, pull)
     state = RowState(torch.zeros(len(table)).double(), torch.zeros(len(table)).double())
     optimizer = TableOptimizer(table, state, 0.05, pull, anchored_at_start=at_start)
-    for number in range(30):
+    for number in range(30 * len(rates)):
+        if number % 30 == 0:
+            optimizer.slow_to(rates[number // 30])
+            reference.rate = 0.05 * rates[number // 30]
         touched = np.sort(random_rows.choice(len(table) - 1, 3, replace=False))
         gradient = random(3, table.shape[1], seed=100 + number)
         rows = torch.from_numpy(touched)
@@ -133,6 +139,15 @@ def test_sparse_steps_equal_dense_steps_over_the_whole_table(strength: float) ->
     sparse, dense = run_both(pull, start, at_start=True)
     torch.testing.assert_close(sparse, dense, rtol=1e-9, atol=1e-11)
     assert not torch.equal(sparse, start)
+
+
+def test_pulls_missed_at_one_rate_are_applied_at_that_rate() -> None:
+    start = random(23, 5, seed=9)
+    pull = Quadratic(1.0, random(23, 5, seed=1).square(), start.clone())
+    slowed, dense = run_both(pull, start, at_start=True, rates=(1.0, 0.4, 0.05))
+    torch.testing.assert_close(slowed, dense, rtol=1e-9, atol=1e-11)
+    steady, _ = run_both(pull, start, at_start=True, rates=(1.0, 1.0, 1.0))
+    assert (slowed - steady).norm() > 0.01 * (steady - start).norm()
 
 
 def test_rows_displaced_before_the_update_feel_old_anchors_although_untouched() -> None:
@@ -193,6 +208,9 @@ def test_dense_weights_without_a_pull_are_adams() -> None:
     theirs = torch.nn.Parameter(start.clone())
     adam = torch.optim.Adam([theirs], lr=0.01)
     for step in range(5):
+        if step == 3:
+            ours.slow_to(0.3)
+            adam.param_groups[0]["lr"] = 0.003
         theirs.grad = random(6, seed=step)
         ours.step(random(6, seed=step))
         adam.step()
