@@ -30,6 +30,7 @@ CONFIG = LearningConfig(
     batch_size=16,
     epochs=5,
     num_negatives=12,
+    final_rate=1.0,
 )
 
 
@@ -97,6 +98,28 @@ def test_the_best_pass_is_kept_and_no_later_one_is_waited_for(parent: LearningSt
     assert 1 < report.kept_pass == best + 1 < 6, expected
     assert report.passes == min(best + 3, 7)
     assert same(stopped, run(patient, [], epochs=best + 1)[0])
+
+
+def test_what_is_kept_of_a_falling_rate_was_pulled_at_its_own(parent: LearningState) -> None:
+    """By hand: so many passes at the rates they had, and not a pull at a later one's."""
+    falling = {"learning_rate": 0.06, "final_rate": 0.2, "methods": ("online-ewc",)}
+    held_out = samples(parent, flipped=True, first=20)
+    stopped, report = run(parent, held_out, patience=2, epochs=7, **falling)
+    assert 1 < report.kept_pass < report.passes
+    session = Session(
+        dataclasses.replace(parent, config=dataclasses.replace(CONFIG, **falling)),  # type: ignore[arg-type]
+        4,
+        "cpu",
+    )
+    trained = samples(parent, flipped=True)
+    both = SampleSet.of(trained, parent.items.rows, parent.users.rows)
+    for done in range(report.kept_pass):
+        session.slow_to(1.0 - 0.8 * (done + 0.5) / 7)
+        for chosen in both.order(CONFIG.batch_size, session.random):
+            session.train(both.batch(chosen), torch.zeros(len(chosen), dtype=torch.bool))
+    session.finish()
+    for name, tensor in session.net.snapshot().items():
+        assert torch.equal(stopped.net.snapshot()[name], tensor), name
 
 
 def test_the_judges_loss_is_that_of_slow_loops(parent: LearningState) -> None:
