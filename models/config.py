@@ -47,8 +47,8 @@ class LearningConfig:
     # one update
     learning_rate: float = 0.004
     """Step size of the dense weights; rows take three times as much."""
-    final_rate: float = 0.05
-    """Share of the learning rate left at the end of an update; it falls from pass to pass."""
+    final_rate: float = 1.0
+    """Share of the learning rate left at the end of an update; it falls from pass to pass (1: not)."""
     batch_size: int = 128
     """Sequences in a step; every position of a sequence is a target."""
     epochs: int = 4

@@ -30,7 +30,6 @@ CONFIG = LearningConfig(
     batch_size=16,
     epochs=5,
     num_negatives=12,
-    final_rate=1.0,
 )
 
 
