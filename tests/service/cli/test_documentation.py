@@ -8,6 +8,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
+from models.evaluation.arms import KINDS
 from service.api.app import create_app
 from service.cli import reference
 from service.cli.app import app
@@ -18,6 +19,7 @@ from service.variables import NOT_SETTINGS
 ROOT = Path(__file__).parents[3]
 OPERATIONS = (ROOT / "docs" / "guides" / "operations.md").read_text()
 README = (ROOT / "README.md").read_text()
+EVALUATION = (ROOT / "docs" / "guides" / "evaluation.md").read_text()
 
 
 def test_the_settings_table_is_the_settings() -> None:
@@ -74,6 +76,13 @@ def test_every_command_that_texts_name_exists() -> None:
     for command in named:
         said = runner.invoke(app, [*command.split(), "--help"])
         assert said.exit_code == 0, f"freshet {command}"
+
+
+def test_every_arm_of_the_evaluation_is_documented_and_no_other() -> None:
+    section = EVALUATION.split("## The arms", 1)[1].split("\n## ", 1)[0]
+    firsts = re.findall(r"^\| ([^|]*`[^|]*) \|", section, re.MULTILINE)
+    named = [name for cell in firsts for name in re.findall(r"`([^`]+)`", cell)]
+    assert sorted(named) == sorted(kind.name for kind in KINDS)
 
 
 def test_every_target_that_texts_name_is_in_the_makefile() -> None:
