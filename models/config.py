@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.registry import ENCODERS, METHODS, found
+from models.registry import ENCODERS, METHODS, encoders_of, found
 
 LOSSES = ("softmax", "gbce")
 
@@ -48,7 +48,7 @@ class LearningConfig:
     learning_rate: float = 0.004
     """Step size of the dense weights; rows take three times as much."""
     final_rate: float = 1.0
-    """Share of the learning rate left at the end of an update; it falls from pass to pass (1: not)."""
+    """Share of the learning rate left at the end of an update; it falls pass by pass (1: not)."""
     batch_size: int = 128
     """Sequences in a step; every position of a sequence is a target."""
     epochs: int = 4
@@ -115,6 +115,8 @@ class LearningConfig:
             _one_of("methods", method, METHODS)
         for method, given in self.parameters.items():
             found("methods", method, METHODS).read(given)
+        for method in self.methods:
+            _works_with(method, self.encoder)
         for name in ("methods", "type_heads"):
             _each_once(name, getattr(self, name))
         if "" in self.type_heads:
@@ -167,6 +169,13 @@ class LearningConfig:
 def _one_of(name: str, value: str, allowed: Collection[str]) -> None:
     if value not in allowed:
         raise ValueError(f"{name}: {value!r} is not known; allowed are {', '.join(allowed)}")
+
+
+def _works_with(method: str, encoder: str) -> None:
+    if encoder not in (fit := encoders_of(method)):
+        raise ValueError(
+            f"methods: {method} works with {' and '.join(sorted(fit))}, not with {encoder}"
+        )
 
 
 def _each_once(name: str, values: Collection[str]) -> None:

@@ -33,6 +33,21 @@ METHODS: Mapping[str, str] = {
     "soft-sharing": "models.continual.soft_sharing:SoftSharing",
 }
 
+LIMITED: Mapping[str, tuple[str, ...]] = {
+    "fine-tuning": ("gru", "sasrec"),  # `mf` has no layers
+}
+"""Encoders of the methods that do not work with whatever encoder there is."""
+
+
+def encoders_of(method: str) -> frozenset[str]:
+    """The encoders that the method of this name works with."""
+    return frozenset(LIMITED.get(method, ENCODERS))
+
+
+def methods_with(encoder: str) -> tuple[str, ...]:
+    """Names of all methods that work with the encoder of this name."""
+    return tuple(method for method in METHODS if encoder in encoders_of(method))
+
 
 def found(what: str, name: str, known: Mapping[str, str]) -> Any:
     """The class that `name` stands for.

@@ -13,6 +13,7 @@ from models.config import LearningConfig
 from models.continual.fisher import Fisher
 from models.continual.method import Method, counted
 from models.parameters import Snapshot
+from models.registry import encoders_of
 
 if TYPE_CHECKING:
     from models.nets import Recommender
@@ -47,7 +48,7 @@ class FineTuning(Method):
     """
 
     name = "fine-tuning"
-    encoders = frozenset({"gru", "sasrec"})  # `mf` has no layers
+    encoders = encoders_of(name)
     parameter_type: ClassVar = Parameters
 
     def __init__(self, parameters: Parameters, updates: int = 0) -> None:

@@ -1,9 +1,9 @@
 """What a method against forgetting is: a value with hooks into an update.
 
-An update calls the hooks in the order below, whatever methods there are; a hook that a method does
-not define does nothing. A method holds no trainer, optimizer or clock, methods know nothing of each
-other, and a list of them may stand in any order. Before anything is consolidated, or with a
-strength of 0, a method changes nothing, to the bit.
+An update calls the hooks in the order in which `Method` lists them, whatever methods there are; a
+hook that a method does not define does nothing. A method holds no trainer, optimizer or clock,
+methods know nothing of each other, and a list of them may stand in any order. Before anything is
+consolidated, or with a strength of 0, a method changes nothing, to the bit.
 """
 
 from __future__ import annotations
@@ -146,7 +146,8 @@ class Method:
 
     Attributes:
         name: what settings call it.
-        encoders: those it works with, by name; contract tests run each pair.
+        encoders: those it works with, by name; contract tests run each pair. What is not `EVERY`
+            is a line in `models.registry.LIMITED`, by which settings are checked.
         needs_fisher: whether `consolidate` reads the Fisher.
         moves_anchor: whether a pull's anchor is always the update's start, so that rows nobody
             touches feel none.
@@ -191,14 +192,20 @@ class Method:
         """Samples to be learned again beside the new ones."""
         return ()
 
-    def admits(self, trained: Sequence[Sample], learned: LearningState) -> Sequence[Sample]:
-        """The new samples of an update as the replay buffer shall be offered them.
+    def resized(self, net: Recommender, seed: int) -> Recommender:
+        """The recommender that an update begins with: `net`, or one with other blocks or
+        adapters.
+
+        Called before weights are taken as the start. Whatever has the shape of the dense weights
+        is realigned by what comes out, and a version says what it has of them, so that nothing
+        but this hook needs to know.
 
         Args:
-            trained: as they were trained on, or as the method before left them.
-            learned: the state after the update.
+            net: the update's own copy; `Recommender.with_blocks` and `with_adapters` make another
+                of it.
+            seed: of the new weights.
         """
-        return trained
+        return net
 
     def newcomers(self, table: str, rows: Tensor) -> Tensor:
         """The rows [n, D] that an update begins with for items or users it has not met.
@@ -209,21 +216,6 @@ class Method:
         """
         return rows
 
-    def resized(self, net: Recommender, seed: int) -> Recommender:
-        """The recommender that an update begins with: `net`, or one with other blocks or
-        adapters.
-
-        Called first of all, before weights are taken as the start. Whatever has the shape of the
-        dense weights is realigned by what comes out, and a version says what it has of them,
-        so that nothing but this hook needs to know.
-
-        Args:
-            net: the update's own copy; `Recommender.with_blocks` and `with_adapters` make another
-                of it.
-            seed: of the new weights.
-        """
-        return net
-
     def begun(self, start: Start) -> Self:
         """A copy for an update from `start`: grown, on its device, free to be written to."""
         return self
@@ -231,13 +223,6 @@ class Method:
     def frozen(self) -> frozenset[str]:
         """Parameters that this update must not move: `items`, `users`, `dense`."""
         return frozenset()
-
-    def held(self, net: Recommender) -> Tensor | None:
-        """The dense weights of `net` that this update must not move, [P] bool; None: all may.
-
-        Whatever would move them, gradient, momentum or pull, does not, to the bit.
-        """
-        return None
 
     def pulls(self, start: Snapshot) -> Mapping[str, Quadratic]:
         """A quadratic penalty by parameter name, of the shapes of `start`; asked once, when begun.
@@ -249,6 +234,13 @@ class Method:
 
     def sparse(self, net: Recommender) -> GroupLasso | None:
         """A group-sparse penalty on the dense weights of `net`; asked once, when begun."""
+        return None
+
+    def held(self, net: Recommender) -> Tensor | None:
+        """The dense weights of `net` that this update must not move, [P] bool; None: all may.
+
+        Whatever would move them, gradient, momentum or pull, does not, to the bit.
+        """
         return None
 
     def loss(self, step: Step) -> Tensor | None:
@@ -271,6 +263,15 @@ class Method:
     def consolidate(self, learned: Snapshot, fisher: Fisher) -> Self:
         """The method after an update that ended at `learned`, with the Fisher taken there."""
         return self
+
+    def admits(self, trained: Sequence[Sample], learned: LearningState) -> Sequence[Sample]:
+        """The new samples of an update as the replay buffer shall be offered them.
+
+        Args:
+            trained: as they were trained on, or as the method before left them.
+            learned: the state after the update.
+        """
+        return trained
 
     def state_dict(self) -> dict[str, Tensor]:
         """Everything it remembers from one update to the next."""

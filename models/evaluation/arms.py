@@ -20,9 +20,15 @@ def _learner(name: str, summary: str, *methods: str, **parameters: Mapping[str, 
     return ArmKind(name, summary, lambda setup: Learner(setup, methods, parameters))
 
 
+def _replay(name: str, share: float) -> ArmKind:
+    """Replay alone, with a buffer of this share of the base."""
+    summary = f"replay with a buffer of {share:.0%} of the base's samples"
+    return ArmKind(name, summary, lambda setup: Learner(setup, ("replay",), replay_share=share))
+
+
 KINDS = (
     ArmKind("frozen", "the service's network after the base, never updated", Frozen),
-    ArmKind("freshet", "the service's own update, every default", Learner),
+    ArmKind("freshet", "the service's own update, as configured", Learner),
     ArmKind("ensemble", "freshet, answered for by its last three versions together", Ensemble),
     ArmKind("seeds", "freshet, learned from two seeds and answered for by both together", Seeds),
     _learner("finetune", "the same without any method against forgetting"),
@@ -31,6 +37,8 @@ KINDS = (
     _learner("online-ewc", "the same with online EWC alone, one decayed anchor", "online-ewc"),
     _learner("si", "the same with synaptic intelligence alone", "si"),
     _learner("replay", "the same with replay alone", "replay"),
+    _replay("replay-1", 0.01),
+    _replay("replay-4", 0.04),
     _learner("ewc-replay", "the same with online EWC and replay", "online-ewc", "replay"),
     _learner(
         "generative-replay", "the same with histories that the model makes up", "generative-replay"
@@ -87,6 +95,11 @@ KINDS = (
         lambda _: Transitions(10, HISTORY),
     ),
     ArmKind("vsknn", "the 100 most alike past sessions", lambda _: SessionNeighbours()),
+    ArmKind(
+        "vsknn-budget",
+        "the same with so many sessions kept as replay keeps samples, the latest",
+        lambda setup: SessionNeighbours(kept=setup.config.replay_size),
+    ),
     ArmKind(
         "ease", "a linear item-item model in closed form, solved each period", lambda _: Ease()
     ),

@@ -16,7 +16,10 @@ from models.evaluation.scores import Scores, factored
 from models.evaluation.stream import Slice
 from models.evaluation.version import Version
 from models.interactions import Sample
-from models.registry import METHODS
+from models.registry import methods_with
+
+ENOUGH = 500
+"""Events of the base from which on a type has a head."""
 
 
 class Learner(Arm):
@@ -26,14 +29,17 @@ class Learner(Arm):
     period as the service learns a window (`epochs`, replay, penalties), or as several where
     `window` is set.
     Arms that differ in methods alone share the base: no method does anything before the first
-    update. It is consolidated under every method there is, so that each arm finds what its own
-    remembers. Nobody is held out of an update of a whole period: no gate judges here, and a tenth
-    of the newest users, a period late, is not what the service lacks, whose windows are short.
+    update. It is consolidated under every method that works with the encoder, so that each arm
+    finds what its own remembers. Nobody is held out of an update of a whole period: no gate judges
+    here, and a tenth of the newest users, a period late, is not what the service lacks, whose
+    windows are short.
 
     Args:
         setup: how to build it; `setup.config` is used as it is.
         methods: those against forgetting, in place of the configured ones.
         parameters: of these methods, over the configured ones.
+        replay_share: the replay buffer's size as a share of the samples that the base was learned
+            from; None is the configured `replay_size`.
     """
 
     def __init__(
@@ -41,6 +47,8 @@ class Learner(Arm):
         setup: ArmSetup,
         methods: tuple[str, ...] | None = None,
         parameters: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        replay_share: float | None = None,
     ) -> None:
         self._setup = setup
         config = dataclasses.replace(
@@ -52,9 +60,8 @@ class Learner(Arm):
         self.config = dataclasses.replace(
             config, methods=chosen, parameters={**config.parameters, **(parameters or {})}
         )
-        self._base = dataclasses.replace(config, methods=tuple(METHODS))
-        kept = self.config.replay_size if "replay" in chosen else 0
-        self._buffer = BottomK(kept, self.config.replay_bytes)
+        self._base = dataclasses.replace(config, methods=methods_with(config.encoder))
+        self._replay_share = replay_share
         self._positions = self._replayed = self._events_replayed = 0
 
     def fit(self, base: Slice) -> None:
@@ -64,8 +71,17 @@ class Learner(Arm):
             first = self._window(LearningState.initial(longer), base, draw=())
             self._setup.bases[base.stream, self._base] = first
         self._state = LearningState.restore(first.state.export(), self.config)
+        self._buffer = BottomK(self._room(len(first.admitted)), self.config.replay_bytes)
         self._buffer.admit(first.admitted)
         self._freeze(base)
+
+    def _room(self, samples: int) -> int:
+        """Samples that the replay buffer keeps, where the base has so many."""
+        if "replay" not in self.config.methods:
+            return 0
+        if self._replay_share is None:
+            return self.config.replay_size
+        return max(1, round(self._replay_share * samples))
 
     def update(self, period: Slice) -> None:
         for window in period.windows(self._setup.window):
@@ -145,17 +161,25 @@ class MultiTask(Learner):
         enough: events of the base from which on a type has a head.
     """
 
-    def __init__(self, setup: ArmSetup, *, extra: tuple[str, ...] = (), enough: int = 500) -> None:
+    def __init__(
+        self, setup: ArmSetup, *, extra: tuple[str, ...] = (), enough: int = ENOUGH
+    ) -> None:
         super().__init__(setup, tuple(dict.fromkeys((*setup.config.methods, *extra))))
         self._enough = enough
 
     def fit(self, base: Slice) -> None:
-        counts = base.type_counts()
-        heads = tuple(kind for kind, events in counts.items() if kind and events >= self._enough)
-        heads = heads if len(counts) > 1 else ()
+        heads = frequent_types(base, self._enough)
         self.config = dataclasses.replace(self.config, type_heads=heads)
         self._base = dataclasses.replace(self._base, type_heads=heads)
         super().fit(base)
+
+
+def frequent_types(base: Slice, enough: int = ENOUGH) -> tuple[str, ...]:
+    """Types with at least `enough` events in the base; none where the stream has a single one."""
+    counts = base.type_counts()
+    if len(counts) < 2:
+        return ()
+    return tuple(kind for kind, events in counts.items() if kind and events >= enough)
 
 
 class Frozen(Learner):

@@ -18,7 +18,7 @@ HISTORY = 50
 
 
 class SessionNeighbours(Arm):
-    """V-SkNN with full memory: every session (every user's whole stream) is kept.
+    """V-SkNN: every session (every user's whole stream) is kept, or the latest ones alone.
 
     Of L items of the history the k-th weighs w = k/L; similarity(s) = Σ w / √|s|, the sum over
     items shared with s; the `num_neighbours` most similar sessions (the latest first among equals)
@@ -27,14 +27,19 @@ class SessionNeighbours(Arm):
     Args:
         num_neighbours: sessions that answer.
         max_sessions: latest sessions looked at for an item of the history.
+        kept: sessions kept at most, whole, by their latest event; None is full memory. Popularity,
+            which orders what no neighbour has, counts everything.
 
     Source: Ludewig and Jannach, 2018 (arXiv 1803.09587), section 4.3. Deviation: candidates are
     the latest sessions of each item of the history, not a sample over all of them.
     """
 
-    def __init__(self, num_neighbours: int = 100, max_sessions: int = 3_000) -> None:
+    def __init__(
+        self, num_neighbours: int = 100, max_sessions: int = 3_000, *, kept: int | None = None
+    ) -> None:
         self.num_neighbours = num_neighbours
         self.max_sessions = max_sessions
+        self.kept = kept
 
     def fit(self, base: Slice) -> None:
         self._memorize(base.so_far)
@@ -46,15 +51,17 @@ class SessionNeighbours(Arm):
         num_items = seen.num_items
         self._rest = SharedScores(counts(seen))
         num_users = int(seen.user.max()) + 1
-        latest = np.zeros(num_users, dtype=np.int64)
+        num_sessions = num_users if self.kept is None else min(num_users, self.kept)
+        latest = np.full(num_users, -1, dtype=np.int64)
         latest[seen.user] = seen.rows
         # sessions are numbered by their latest event, so that "the latest" is "the highest"
-        order = np.argsort(latest, kind="stable")
+        order = np.argsort(latest, kind="stable")[num_users - num_sessions :]
         self._number = np.full(len(seen.stream.users), -1, dtype=np.int64)
-        self._number[order] = np.arange(num_users)
-        pairs = np.unique(self._number[seen.user] * num_items + seen.item)
+        self._number[order] = np.arange(num_sessions)
+        session, item = self._number[seen.user], seen.item
+        pairs = np.unique((session * num_items + item)[session >= 0])
         session, item = pairs // num_items, pairs % num_items
-        self._items, self._item_offsets = item, _offsets(session, num_users)
+        self._items, self._item_offsets = item, _offsets(session, num_sessions)
         self._norms = np.sqrt(np.diff(self._item_offsets))
         by_item = np.argsort(item, kind="stable")
         self._sessions, self._session_offsets = session[by_item], _offsets(item, num_items)

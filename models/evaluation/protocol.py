@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from traceback import format_exc
 from typing import Protocol
 
 import numpy as np
@@ -41,6 +42,9 @@ class ArmRun:
     probe_s: list[float] = field(default_factory=list)
     costs: dict[str, float] = field(default_factory=dict)
     error: str | None = None
+    """What broke it: one sentence."""
+    traceback: str | None = None
+    """Where it broke."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class Evaluation:
 
 Progress = Callable[[str, str, float], None]
 """Told the arm, what it is doing, and the share of the whole run of the arm that is done."""
+Finished = Callable[[ArmRun, Sequence[Asked]], None]
+"""Told each run that has come to its end, or broke, and the targets that it was asked."""
 Ask = tuple[Questions, Asked]
 
 
@@ -83,6 +89,7 @@ def evaluate(
     store: RunStore | None = None,
     learned: Stream | None = None,
     progress: Progress = lambda arm, doing, done: None,
+    finished: Finished = lambda run, asked: None,
 ) -> Evaluation:
     """Run every arm over the stream with one seed; the failure of one does not lose the others.
 
@@ -97,6 +104,7 @@ def evaluate(
         learned: what the arms learn from where that is not `stream` itself; see `noise.py`.
         store: finished runs are taken from here, and kept here.
         progress: see `Progress`.
+        finished: see `Finished`.
     """
     if stream.probe_share > 0.0:
         setup = replace(setup, config=replace(setup.config, probe_share=0.0))
@@ -104,24 +112,30 @@ def evaluate(
     periods = range(1, min(stop_after or stream.num_periods, stream.num_periods) + 1)
     asked = [stream.asked(period, share=share, seed=seed) for period in periods]
     probed = [stream.asked(period, probes=True) for period in periods if stream.probe.any()]
+    targets = [part for _, part in asked]
     runs = {}
     for kind in kinds:
         kept = None if store is None else store.find(kind.name, setup.seed)
         run = runs[kind.name] = kept or ArmRun(kind.name, setup.seed)
         if kept is not None:
             progress(kind.name, "kept from before", 1.0)
-            continue
-        try:
-            trial = _Trial(kind.make(setup), run, stream, learned or stream, clock, progress)
-            trial.run(asked, probed)
-        except Exception as error:  # whatever breaks one arm, the others are still of use
-            run.error = f"{type(error).__name__}: {error}"
         else:
-            if store is not None:
-                store.keep(run)
-    return Evaluation(
-        stream, [targets for _, targets in asked], [targets for _, targets in probed], runs
-    )
+            try:
+                trial = _Trial(kind.make(setup), run, stream, learned or stream, clock, progress)
+                trial.run(asked, probed)
+            except Exception as error:  # whatever breaks one arm, the others are still of use
+                run.error, run.traceback = _sentence(error), format_exc()
+            else:
+                if store is not None:
+                    store.keep(run)
+        finished(run, targets)
+    return Evaluation(stream, targets, [part for _, part in probed], runs)
+
+
+def _sentence(error: Exception) -> str:
+    """What an error says: a ValueError is raised with a sentence, any other needs its name."""
+    named = f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, ValueError) and str(error) else named
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ Source of the second: Mi, Lin and Faltings, 2020 (ADER, arXiv 2007.12000), secti
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from models.evaluation.bootstrap import RecallByUser
 from models.evaluation.continual import FULL, Continual
+from models.evaluation.forgetting import mean_of_periods
 from models.evaluation.protocol import ArmRun, Evaluation
 from models.evaluation.questions import Asked
 from models.evaluation.seeds import means as seed_means
@@ -26,8 +27,6 @@ from models.ranking.metrics import means
 READINGS = ("strict", "ader")
 Mask = npt.NDArray[np.bool_]
 FIGURES = ("recall@10", "recall@20", "mrr@20", "ndcg@20")
-
-
 SPREAD = (*FIGURES, "fit_s", "update_s", "update_total_s", "answer_s", "continual")
 """Figures whose spread over seeds is told."""
 
@@ -64,7 +63,8 @@ def report(evaluations: Sequence[Evaluation], reading: str = "strict") -> dict[s
             "arms": {
                 name: _arm(done, first, reading, continual, full_s) for name, done in runs.items()
             },
-            "failed": _failed(evaluations),
+            "failed": _joined(evaluations, "; ", lambda run: run.error),
+            "tracebacks": _joined(evaluations, "\n", lambda run: run.traceback),
         }
     )
 
@@ -99,22 +99,32 @@ def _continual(
     )
 
 
-def _failed(evaluations: Sequence[Evaluation]) -> dict[str, str]:
-    """What broke, by arm; with several seeds it is said which."""
-    failed: dict[str, str] = {}
+def _joined(
+    evaluations: Sequence[Evaluation], between: str, part: Callable[[ArmRun], str | None]
+) -> dict[str, str]:
+    """What is to be said of runs that broke, by arm; with several seeds it is said which."""
+    said: dict[str, list[str]] = {}
     for evaluation in evaluations:
         for name, run in evaluation.runs.items():
-            if run.error is not None:
+            if (text := part(run)) is not None:
                 which = f"seed {run.seed}: " if len(evaluations) > 1 else ""
-                before = f"{failed[name]}; " if name in failed else ""
-                failed[name] = f"{before}{which}{run.error}"
-    return failed
+                said.setdefault(name, []).append(f"{which}{text}")
+    return {name: between.join(texts) for name, texts in said.items()}
+
+
+def headline(run: ArmRun, asked: Sequence[Asked], reading: str) -> float:
+    """Recall@20 of one run, mean over periods; NaN where nobody was asked anything."""
+    return _mean(curve(run, _masks(asked, reading)))["recall@20"]
 
 
 def curve(run: ArmRun, masks: list[Mask]) -> dict[str, list[float]]:
-    """Each figure per period, over the targets that the period's mask [T] lets through."""
+    """Each figure per period, over the targets that the period's mask [T] lets through.
+
+    NaN for a period without any: nobody was asked, which is no miss.
+    """
     kept = [ranks[mask] for ranks, mask in zip(run.ranks, masks, strict=True)]
-    rows = [{**means(ranks, 10), **means(ranks, K)} for ranks in kept]
+    nan = float("nan")
+    rows = [{**means(ranks, 10, of_none=nan), **means(ranks, K, of_none=nan)} for ranks in kept]
     return {name: [row[name] for row in rows] for name in FIGURES}
 
 
@@ -140,7 +150,7 @@ def _masks(asked: Sequence[Asked], reading: str) -> list[Mask]:
 
 
 def _mean(figures: Mapping[str, list[float]]) -> dict[str, float]:
-    return {name: float(np.mean(values)) for name, values in figures.items()}
+    return {name: float(mean_of_periods(np.asarray(part))) for name, part in figures.items()}
 
 
 def _period(evaluation: Evaluation, number: int, asked: Asked) -> dict[str, Any]:

@@ -31,10 +31,10 @@ def mrr(ranks: Ranks, k: int) -> Ranks:
     return np.where(ranks <= k, 1.0 / ranks, 0.0)
 
 
-def means(ranks: Ranks, k: int) -> dict[str, float]:
-    """All three at K, averaged over queries, and how many there were; zeros for none."""
+def means(ranks: Ranks, k: int, *, of_none: float = 0.0) -> dict[str, float]:
+    """All three at K, averaged over queries, and how many there were; `of_none` without any."""
     if not len(ranks):
-        return {f"recall@{k}": 0.0, f"mrr@{k}": 0.0, f"ndcg@{k}": 0.0, "n": 0}
+        return {f"recall@{k}": of_none, f"mrr@{k}": of_none, f"ndcg@{k}": of_none, "n": 0}
     return {
         f"recall@{k}": float(recall(ranks, k).mean()),
         f"mrr@{k}": float(mrr(ranks, k).mean()),

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.cli.outputs import check_outputs, deliver
 from service.cli.runtime import read_settings
 from service.errors import BadRequest
-from service.settings import Settings
 
 if TYPE_CHECKING:
-    from models.evaluation.arm import ArmSetup
-    from models.evaluation.protocol import RunStore
     from models.evaluation.stream import Columns, Stream
 
 
@@ -105,7 +101,8 @@ def evaluate(
     """Measure on a recorded stream how well learning pays, beside simpler methods.
 
     For every period the model of the period before is frozen and asked for each event, the user's
-    history being live; then it learns the period. Hyperparameters are the service's settings.
+    history being live; then it learns the period. Hyperparameters are the service's settings. The
+    exit status is 1 when an arm failed or something could not be written.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read when torch is imported
     from models.evaluation.arms import DEFAULT, KINDS, named
@@ -118,11 +115,13 @@ def evaluate(
         return
     if events is None:
         raise typer.BadParameter("must name a file", param_hint="--events")
-    if plots is not None:
-        _require_plots()
+    check_outputs(json_file, plots, resume)
     settings = read_settings()
+    from service.cli.figures import show
+    from service.cli.measuring import Measuring, device_for
     from service.cli.recordings import read_columns, read_item_ids
 
+    device = device_for(settings)
     try:
         if protocol not in READINGS:
             raise ValueError(f"--protocol: must be one of {', '.join(READINGS)}")
@@ -133,50 +132,24 @@ def evaluate(
         stream = _stream(read_columns(events, settings), periods, baskets, probes)
     except ValueError as error:
         raise BadRequest(f"evaluate: {error}") from None
-    document = {
-        "data": _data(events, stream, item_ids),
-        "protocol": protocol,
-        "run": {
-            "seed": seed,
-            "seeds": seeds,
-            "window": window,
-            "baskets": baskets,
-            "share": share,
-            "probes": probes,
-            "noise": spoilt,
-            "stop_after": stop_after,
-            "threads": threads,
-            "arms": [kind.name for kind in kinds],
-        },
+    run = {
+        "seed": seed,
+        "seeds": seeds,
+        "window": window,
+        "baskets": baskets,
+        "share": share,
+        "probes": probes,
+        "noise": spoilt,
+        "stop_after": stop_after,
+        "threads": threads,
+        "device": device,
+        "arms": [kind.name for kind in kinds],
     }
-    document |= _measure(document, stream, settings, resume)
-    _deliver(document, json_file, plots, slices)
-    if not document["arms"]:
-        raise typer.Exit(1)
-
-
-def _require_plots() -> None:
-    """Say before hours of work, not after, that nothing can be drawn here."""
-    if find_spec("matplotlib") is None:
-        raise BadRequest("evaluate: --plots needs matplotlib: pip install 'freshet[plots]'")
-
-
-def _deliver(
-    document: dict[str, Any], json_file: Path | None, plots: Path | None, slices: bool
-) -> None:
-    """Tables, the file and the drawings."""
-    from service.cli.figures import show
-
+    document = {"data": _data(events, stream, item_ids), "protocol": protocol, "run": run}
+    document |= Measuring(stream, settings, protocol, run, resume).figures()
     show(document, slices=slices)
-    if json_file is not None:
-        json_file.write_text(
-            json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8"
-        )
-    if plots is not None:
-        from service.cli.plots import draw
-
-        for path in draw(document, plots):
-            typer.echo(f"drawn: {path}", err=True)
+    if not deliver(document, json_file, plots) or document["failed"]:
+        raise typer.Exit(1)
 
 
 def _listed(arms: str | None) -> list[str]:
@@ -187,78 +160,6 @@ def _stream(columns: Columns, periods: int | None, baskets: str, probes: float) 
     from models.evaluation.stream import Stream
 
     return Stream(columns, num_periods=periods, baskets=baskets, probe_share=probes)
-
-
-def _measure(
-    document: dict[str, Any], stream: Stream, settings: Settings, resume: Path | None
-) -> dict[str, Any]:
-    """Run the arms, seed by seed, under a progress bar on stderr; the figures as JSON values."""
-    import time
-
-    import torch
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from models.evaluation.arm import ArmSetup
-    from models.evaluation.arms import named
-    from models.evaluation.protocol import evaluate as run
-    from models.evaluation.report import report
-
-    asked = document["run"]
-    torch.set_num_threads(asked["threads"])
-    started = time.perf_counter()
-    columns = (TextColumn("{task.description:18}"), BarColumn(), TextColumn("{task.fields[doing]}"))
-    evaluations = []
-    with Progress(
-        *columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True
-    ) as bars:
-        tasks = {
-            name: bars.add_task(name, total=asked["seeds"], doing="") for name in asked["arms"]
-        }
-        for number in range(asked["seeds"]):
-            setup = ArmSetup(
-                config=settings.learning, seed=asked["seed"] + number, window=asked["window"]
-            )
-
-            def progress(arm: str, doing: str, done: float, number: int = number) -> None:
-                bars.update(tasks[arm], completed=number + done, doing=doing)
-
-            evaluations.append(
-                run(
-                    stream,
-                    named(asked["arms"]),
-                    setup,
-                    clock=time.perf_counter,
-                    stop_after=asked["stop_after"],
-                    share=asked["share"],
-                    share_seed=asked["seed"],
-                    store=_store(resume, asked, stream, setup),
-                    learned=_learned(stream, asked["noise"], setup.seed),
-                    progress=progress,
-                )
-            )
-    figures = report(evaluations, document["protocol"])
-    return figures | {"wall_s": time.perf_counter() - started}
-
-
-def _learned(stream: Stream, noise: str | None, seed: int) -> Stream:
-    """What the arms learn from: the stream itself, or one spoilt by this seed."""
-    if noise is None:
-        return stream
-    from models.evaluation.noise import Noise, noisy
-
-    return noisy(stream, Noise.parse(noise), seed)
-
-
-def _store(
-    folder: Path | None, asked: dict[str, Any], stream: Stream, setup: ArmSetup
-) -> RunStore | None:
-    """Where finished runs of just these circumstances are kept."""
-    if folder is None:
-        return None
-    from service.cli.runs import RunFiles, circumstances
-
-    return RunFiles(folder, circumstances(stream, setup, asked))
 
 
 def _data(events: Path, stream: Stream, item_ids: set[str] | None) -> dict[str, Any]:

@@ -1,124 +1,178 @@
-"""The figures of an evaluation as tables on stdout."""
+"""The figures of an evaluation as tables on stdout: an arm to a row, and no figure ever cut."""
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 FILE_WIDTH = 160
 """Columns of the tables where stdout is no terminal."""
-FORGETTING = ("bwt", "max_forgetting", "fwt", "intransigence", "gap_closed")
+PERIODS_AT_ONCE = 8
+"""Periods in one table of the curve, at most."""
+FORGETTING = ("bwt", "max_forgetting", "fwt", "intransigence")
+NONE = "–"
+
+Arm = Mapping[str, Any]
+Columns = Mapping[str, list[str]]
+"""Cells by heading, one for each row."""
 
 
-def show(document: dict[str, Any], *, slices: bool = False) -> None:
-    """Print what was measured: quality and seconds, the curve, and what was forgotten.
+def show(document: dict[str, Any], *, slices: bool = False, width: int | None = None) -> None:
+    """Print what was measured: quality and seconds, the curve, forgetting, and what it cost.
 
     Args:
         document: as `freshet evaluate` writes it.
         slices: also by how many events of the item or the user there had been.
+        width: columns of characters to fit tables into; None takes the terminal's.
     """
-    console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
+    console = Console(width=width if width or sys.stdout.isatty() else FILE_WIDTH)
     data = document["data"]
-    console.print(
+    _say(
+        console,
         f"{data['file']}: {data['positive']:,} positive events of {data['users']:,} users, "
         f"{data['items']:,} items; {data['probe_users']:,} users are probes",
-        highlight=False,
     )
-    console.print(_figures(document))
-    console.print(_curve(document))
-    console.print(_continual(document))
-    if slices and document["arms"]:
-        console.print(_slices(document, "item_events", "learned from before the period"))
-        console.print(_slices(document, "user_events", "of the user before the question"))
+    if document["arms"]:
+        _tables(console, document)
+        if slices:
+            _slices(console, document, "item_events", "learned from before the period")
+            _slices(console, document, "user_events", "of the user before the question")
     sys.stdout.flush()
     for name, error in document["failed"].items():
         typer.echo(f"{name} failed: {error}", err=True)
-    run = document["run"]
-    seeds = (
-        f"seed {run['seed']}" if run["seeds"] == 1 else f"{run['seeds']} from seed {run['seed']}"
-    )
-    typer.echo(f"{seeds}, {document['wall_s']:.0f} s in all")
+    typer.echo(f"{_seeds(document['run'])}, {document['wall_s']:.0f} s in all")
 
 
-def _figures(document: dict[str, Any]) -> Table:
-    table = Table(title=f"{document['protocol']}, mean of {len(document['periods'])} periods")
-    table.add_column("arm", no_wrap=True)
-    for heading in ("R@10", "R@20", "MRR@20", "NDCG@20", "fit s", "update s", "answer s"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, arm in document["arms"].items():
-        quality = [_short(arm[key]) for key in ("recall@10", "recall@20", "mrr@20", "ndcg@20")]
-        seconds = [f"{arm[key]:.1f}" for key in ("fit_s", "update_s", "answer_s")]
-        table.add_row(name, *quality, *seconds)
-    return table
+def short(figure: float | None) -> str:
+    """Four places, without the zero before the point."""
+    if figure is None or math.isnan(figure):
+        return NONE
+    return f"{figure:.4f}".replace("0.", ".", 1) if abs(figure) < 1.0 else f"{figure:.4f}"
 
 
-def _curve(document: dict[str, Any]) -> Table:
-    table = Table(title="Recall@20 per period")
-    table.add_column("period", justify="right", no_wrap=True)
-    for name in document["arms"]:
-        table.add_column(name, justify="right")
-    for place, period in enumerate(document["periods"]):
-        recall = [arm["per_period"]["recall@20"][place] for arm in document["arms"].values()]
-        table.add_row(str(period["period"]), *map(_short, recall))
-    return table
+def _tables(console: Console, document: dict[str, Any]) -> None:
+    arms: dict[str, Arm] = document["arms"]
+    periods = [str(period["period"]) for period in document["periods"]]
+    seeds = f", {_seeds(document['run'])}" if document["run"]["seeds"] > 1 else ""
+    _say(console, f"\n{document['protocol']}, mean of {len(periods)} periods{seeds}")
+    _table(console, arms, _figures(arms))
+    _say(console, "\nRecall@20 per period")
+    curves = [arm["per_period"]["recall@20"] for arm in arms.values()]
+    cells = {
+        period: [short(curve[place]) for curve in curves] for place, period in enumerate(periods)
+    }
+    _table(console, arms, cells, at_once=PERIODS_AT_ONCE)
+    _say(console, "\nRecall@20 of probes: what was forgotten, in 95 %")
+    bounded = {name: [_bounded(arm["continual"][name]) for arm in arms.values()]
+               for name in FORGETTING}  # fmt: skip
+    _table(console, arms, {name.replace("_", " "): column for name, column in bounded.items()})
+    _say(console, "\nShare of the gap to a full retrain closed, in 95 %, and what it cost")
+    _table(console, arms, _costs(arms))
 
 
-def _continual(document: dict[str, Any]) -> Table:
-    """Forgetting and the share of the gap with their intervals, beside what they cost."""
-    table = Table(title="Recall@20: what was forgotten, and the share of the gap closed, in 95 %")
-    table.add_column("arm", no_wrap=True)
-    for heading in (*(name.replace("_", " ") for name in FORGETTING), "of full s"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("replayed", "kept MB"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, arm in document["arms"].items():
-        bounded = [_bounded(arm["continual"][figure]) for figure in FORGETTING]
-        costs = arm["costs"]
-        table.add_row(
-            name,
-            *bounded,
-            _number(arm["update_ratio"], ".3f"),
-            _number(costs.get("events_replayed"), ",.0f"),
-            _number(costs.get("bytes_kept"), ",.1f", 1e-6),
-        )
-    return table
+def _figures(arms: Mapping[str, Arm]) -> Columns:
+    """Quality, the headline with its spread over seeds, and seconds."""
+    spreads = [arm["spread"]["recall@20"] for arm in arms.values()]
+    headline = [
+        short(arm["recall@20"]) + ("" if spread is None else f" ± {short(spread)}")
+        for arm, spread in zip(arms.values(), spreads, strict=True)
+    ]
+    return {
+        "R@10": _each(arms, lambda arm: short(arm["recall@10"])),
+        "R@20": headline,
+        "MRR@20": _each(arms, lambda arm: short(arm["mrr@20"])),
+        "NDCG@20": _each(arms, lambda arm: short(arm["ndcg@20"])),
+        "fit s": _each(arms, lambda arm: f"{arm['fit_s']:.1f}"),
+        "update s": _each(arms, lambda arm: f"{arm['update_s']:.1f}"),
+        "answer s": _each(arms, lambda arm: f"{arm['answer_s']:.1f}"),
+    }
 
 
-def _slices(document: dict[str, Any], name: str, what: str) -> Table:
+def _costs(arms: Mapping[str, Arm]) -> Columns:
+    return {
+        "gap closed": _each(arms, lambda arm: _bounded(arm["continual"]["gap_closed"])),
+        "of full s": _each(arms, lambda arm: _number(arm["update_ratio"], ".3f")),
+        "replayed": _each(arms, lambda arm: _number(arm["costs"].get("events_replayed"), ",.0f")),
+        "kept MB": _each(arms, lambda arm: _number(arm["costs"].get("bytes_kept"), ",.1f", 1e-6)),
+    }
+
+
+def _slices(console: Console, document: dict[str, Any], name: str, what: str) -> None:
     """An arm to a row, a number of events to a column."""
-    table = Table(title=f"Recall@20 / MRR@20 by events {what}")
-    table.add_column("arm", no_wrap=True)
     parts = {arm: figures["slices"][name] for arm, figures in document["arms"].items()}
     first = next(iter(parts.values()))
-    for bucket in first:
-        table.add_column(bucket, justify="right", no_wrap=True)
-    table.add_row("questions", *(f"{part['n']:,}" for part in first.values()))
-    for arm, buckets in parts.items():
-        cells = (
-            f"{_short(part['recall@20'])} / {_short(part['mrr@20'])}" if part["n"] else "–"
-            for part in buckets.values()
-        )
-        table.add_row(arm, *cells)
+    cells = {
+        bucket: [f"{first[bucket]['n']:,}"] + [_slice(part[bucket]) for part in parts.values()]
+        for bucket in first
+    }
+    _say(console, f"\nRecall@20 / MRR@20 by events {what}")
+    _table(console, ["questions", *parts], cells)
+
+
+def _table(
+    console: Console, rows: Iterable[str], columns: Columns, *, at_once: int | None = None
+) -> None:
+    """Print columns as one table, or as several below each other where they do not fit.
+
+    A table of a single column that does not fit is printed wider than the console.
+    """
+    rows, headings = list(rows), list(columns)
+    while headings:
+        count = min(at_once or len(headings), len(headings))
+        while count > 1 and _width(_made(rows, columns, headings[:count])) > console.width:
+            count -= 1
+        table = _made(rows, columns, headings[:count])
+        console.print(table, width=max(console.width, _width(table)), crop=False, highlight=False)
+        headings = headings[count:]
+
+
+def _made(rows: list[str], columns: Columns, headings: list[str]) -> Table:
+    table = Table()
+    table.add_column("arm", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for place, name in enumerate(rows):
+        table.add_row(name, *(columns[heading][place] for heading in headings))
     return table
 
 
-def _bounded(figure: dict[str, float | None]) -> str:
-    value, low, high = (figure[part] for part in ("value", "low", "high"))
-    if value is None:
-        return "–"
-    if low is None or high is None:
-        return _short(value)
-    return f"{_short(value)} [{_short(low)}, {_short(high)}]"
+def _width(table: Table) -> int:
+    """Columns of characters that it takes in full."""
+    unbounded = Console(width=10_000)
+    return Measurement.get(unbounded, unbounded.options, table).maximum
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _seeds(run: Mapping[str, Any]) -> str:
+    return (
+        f"seed {run['seed']}" if run["seeds"] == 1 else f"{run['seeds']} seeds from {run['seed']}"
+    )
+
+
+def _each(arms: Mapping[str, Arm], cell: Callable[[Arm], str]) -> list[str]:
+    return [cell(arm) for arm in arms.values()]
+
+
+def _slice(part: Mapping[str, Any]) -> str:
+    return f"{short(part['recall@20'])} / {short(part['mrr@20'])}" if part["n"] else NONE
+
+
+def _bounded(figure: Mapping[str, float | None]) -> str:
+    low, high = figure["low"], figure["high"]
+    if figure["value"] is None or low is None or high is None:
+        return short(figure["value"])
+    return f"{short(figure['value'])} [{short(low)}, {short(high)}]"
 
 
 def _number(value: float | None, form: str, factor: float = 1.0) -> str:
-    return "–" if value is None else format(value * factor, form)
-
-
-def _short(figure: float) -> str:
-    """Four places, without the zero before the point."""
-    return f"{figure:.4f}".replace("0.", ".", 1) if abs(figure) < 1.0 else f"{figure:.4f}"
+    return NONE if value is None else format(value * factor, form)

@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -51,22 +52,24 @@ def _axes(width: float, height: float, title: str, x: str, y: str) -> tuple[Figu
 
 
 def _curve(document: dict[str, Any]) -> Figure:
-    """Recall@20 per period, a line for each arm; the band is one deviation over seeds."""
+    """Recall@20 per period, a line for each arm; the band is one deviation over seeds.
+
+    A line has a gap where a period asked nothing.
+    """
     title = f"Recall@20 per period, {document['protocol']}"
     figure, axes = _axes(8.0, 4.5, title, "period", "Recall@20")
     periods = [period["period"] for period in document["periods"]]
     for number, (name, arm) in enumerate(document["arms"].items()):
-        recall = np.asarray(arm["per_period"]["recall@20"])
+        recall = _numbers(arm["per_period"]["recall@20"])
         colour, mark = _look(number)
         axes.plot(periods, recall, color=colour, marker=mark, markersize=4, label=name)
-        seeds = [seed["per_period"]["recall@20"] for seed in arm["seeds"]]
+        seeds = [_numbers(seed["per_period"]["recall@20"]) for seed in arm["seeds"]]
         if len(seeds) > 1:
             spread = np.std(seeds, axis=0, ddof=1)
             axes.fill_between(periods, recall - spread, recall + spread, color=colour, alpha=0.15)
     axes.set_xticks(periods)
     axes.set_ylim(bottom=0.0)
-    axes.grid(alpha=0.3)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    _list_arms(axes)
     return figure
 
 
@@ -85,29 +88,44 @@ def _forgetting(name: str, matrix: list[list[float | None]]) -> Figure:
         for (line, column), value in np.ndenumerate(values):
             if np.isfinite(value):
                 colour = "white" if value < middle else "black"
-                written = f"{value:.2f}".removeprefix("0")
-                axes.text(column, line, written, ha="center", va="center", color=colour)
+                written = f"{value:.3f}".removeprefix("0")
+                axes.text(column, line, written, ha="center", va="center", color=colour, fontsize=8)
     figure.colorbar(image, ax=axes)
     return figure
 
 
 def _cost(document: dict[str, Any]) -> Figure:
-    """Recall@20 against the seconds of an update; bars are the interval over users."""
+    """Recall@20 against the seconds of an update; bars are the interval over users.
+
+    Arms are named beside the drawing, so that no two names lie over each other.
+    """
     figure, axes = _axes(7.0, 4.5, "Quality against cost", "seconds per update", "Recall@20")
     for number, (name, arm) in enumerate(document["arms"].items()):
         colour, mark = _look(number)
+        if arm["recall@20"] is None:
+            continue
         bounds = arm["continual"]["recall@20"]
-        axes.plot(arm["update_s"], arm["recall@20"], mark, color=colour)
+        axes.plot(arm["update_s"], arm["recall@20"], mark, color=colour, label=name)
         if bounds["low"] is not None:
             axes.vlines(arm["update_s"], bounds["low"], bounds["high"], color=colour, alpha=0.4)
-        place = (arm["update_s"], arm["recall@20"])
-        axes.annotate(name, place, xytext=(5, 3), textcoords="offset points")
     axes.set_xscale("symlog", linthresh=0.01)
     axes.set_xlim(left=-0.002)
-    axes.grid(alpha=0.3)
+    _list_arms(axes)
     return figure
 
 
+def _list_arms(axes: Axes) -> None:
+    """Name the arms to the right, a line each."""
+    axes.grid(alpha=0.3)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+
+
+def _numbers(figures: list[float | None]) -> npt.NDArray[np.float64]:
+    """With NaN for what is not there."""
+    return np.asarray(figures, dtype=np.float64)
+
+
 def _look(number: int) -> tuple[str, str]:
-    """Colour and mark of the arm in this place; no two of twenty look the same."""
+    """Colour and mark of the arm in this place; no two of a hundred look the same."""
     return f"C{number % 10}", MARKS[number % len(MARKS)]

@@ -82,20 +82,28 @@ class RunFiles:
                 if str(parts["digest"]) != self._digest:
                     return None
                 return _read(name, seed, {key: parts[key] for key in parts.files})
-        except (FileNotFoundError, BadZipFile, ZlibError, ValueError, KeyError, EOFError):
+        except (OSError, BadZipFile, ZlibError, ValueError, KeyError, EOFError):
             return None
 
     def keep(self, run: ArmRun) -> None:
-        """Write the run down; a reader meets all of it or nothing."""
+        """Write the run down; a reader meets all of it or nothing.
+
+        Raises:
+            OSError: it cannot be written; nothing of it stays.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self.path(run.name, run.seed)
         unfinished = path.with_suffix(f".{os.getpid()}.part")
-        with unfinished.open("wb") as file:
-            parts: dict[str, Any] = _written(run)
-            np.savez_compressed(file, **parts, digest=np.asarray(self._digest))
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
+        try:
+            with unfinished.open("wb") as file:
+                parts: dict[str, Any] = _written(run)
+                np.savez_compressed(file, **parts, digest=np.asarray(self._digest))
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        except OSError:
+            unfinished.unlink(missing_ok=True)
+            raise
 
 
 def _written(run: ArmRun) -> dict[str, np.ndarray[Any, Any]]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +14,14 @@ import torch
 from torch import Tensor
 
 from models.config import LearningConfig
+from models.continual.method import Method
 from models.continual.methods import chosen_methods, method_named
 from models.continual.state import LearningState
 from models.continual.stopping import Stopping
 from models.continual.update import update
 from models.continual.window import Candidate, learn_window
 from models.interactions import Event, Sample
-from models.registry import ENCODERS, METHODS
+from models.registry import ENCODERS, METHODS, encoders_of, methods_with
 from tests.models.tastes import checkerboard, event, learned, purity, windows
 
 PAIRS = [(name, encoder) for name in METHODS for encoder in sorted(method_named(name).encoders)]
@@ -115,6 +119,16 @@ def test_it_declares_the_encoders_that_it_works_with(name: str) -> None:
     assert kind.name == name
     assert kind.encoders
     assert kind.encoders <= set(ENCODERS)
+    assert kind.encoders == encoders_of(name), "what settings are checked by"
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder"), sorted({(name, e) for name in METHODS for e in ENCODERS} - {*PAIRS})
+)
+def test_an_encoder_that_it_does_not_work_with_is_refused(name: str, encoder: str) -> None:
+    fit = " and ".join(sorted(method_named(name).encoders))
+    with pytest.raises(ValueError, match=f"methods: {name} works with {fit}, not with {encoder}"):
+        config(name, encoder)
 
 
 @each_pair
@@ -253,9 +267,41 @@ def test_methods_stand_together_in_any_order() -> None:
 def test_before_anything_is_consolidated_none_does_anything(encoder: str) -> None:
     """To the bit: versions that differ in methods alone share their first update."""
     none = dataclasses.replace(config(None, encoder), type_heads=("click", "purchase"))
-    all_of_them = dataclasses.replace(none, methods=tuple(METHODS))
+    all_of_them = dataclasses.replace(none, methods=methods_with(encoder))
     found, expected = (
         learn_window(LearningState.initial(settings), window(), seed=1, draw=())
         for settings in (all_of_them, none)
     )
     assert not different(weights(found), weights(expected))
+
+
+HOOKS = [name for name, part in vars(Method).items() if inspect.isfunction(part)]
+"""In the order in which `Method` lists them."""
+ASIDE = {"state_dict", "load"}
+"""Not called in an update."""
+
+
+def test_an_update_calls_the_hooks_in_the_order_of_the_class_and_of_the_texts() -> None:
+    called: list[str] = []
+
+    class Diary(Method):
+        name = "diary"
+        watches_moves = True
+
+    def noting(hook: str) -> Any:
+        def note(self: Method, *given: Any, **named: Any) -> Any:
+            called.append(hook)
+            return getattr(Method, hook)(self, *given, **named)
+
+        return note
+
+    hooks = [hook for hook in HOOKS if hook not in ASIDE]
+    for hook in hooks:
+        setattr(Diary, hook, noting(hook))
+    settings = dataclasses.replace(config(None), patience=1, epochs=2)
+    parent = dataclasses.replace(grown_up(settings), methods={"diary": Diary()})
+    second_window(settings, parent)
+
+    assert list(dict.fromkeys(called)) == hooks
+    table = (Path(__file__).parents[2] / "ARCHITECTURE.md").read_text()
+    assert re.findall(r"^\| `(\w+)`: ", table, re.MULTILINE) == hooks

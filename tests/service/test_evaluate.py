@@ -171,7 +171,7 @@ def test_noise_is_learned_and_not_asked(walked: Path, tmp_path: Path) -> None:
 def test_drawings_are_refused_at_the_start_without_their_library(
     walked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.cli.evaluate.find_spec", lambda name: None)
+    monkeypatch.setattr("service.cli.outputs.find_spec", lambda name: None)
     result = _run("--events", walked, "--arms", "popularity", "--plots", tmp_path / "plots")
 
     assert "--plots needs matplotlib" in str(result.exception)
