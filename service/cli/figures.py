@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 
 FILE_WIDTH = 160
@@ -126,11 +126,11 @@ def _table(
     rows, headings = list(rows), list(columns)
     while headings:
         count = min(at_once or len(headings), len(headings))
-        while count > 1 and _width(_made(rows, columns, headings[:count])) > console.width:
+        while count > 1 and _width(rows, columns, headings[:count]) > console.width:
             count -= 1
-        table = _made(rows, columns, headings[:count])
-        console.print(table, width=max(console.width, _width(table)), crop=False, highlight=False)
-        headings = headings[count:]
+        now, headings = headings[:count], headings[count:]
+        wide = max(console.width, _width(rows, columns, now))
+        Console(width=wide).print(_made(rows, columns, now), highlight=False)
 
 
 def _made(rows: list[str], columns: Columns, headings: list[str]) -> Table:
@@ -143,10 +143,11 @@ def _made(rows: list[str], columns: Columns, headings: list[str]) -> Table:
     return table
 
 
-def _width(table: Table) -> int:
-    """Columns of characters that it takes in full."""
-    unbounded = Console(width=10_000)
-    return Measurement.get(unbounded, unbounded.options, table).maximum
+def _width(rows: list[str], columns: Columns, headings: list[str]) -> int:
+    """Columns of characters that `_made` takes in full: each its longest cell, two blanks and a
+    line."""
+    cells = [["arm", *rows], *([heading, *columns[heading]] for heading in headings)]
+    return 1 + sum(max(map(cell_len, column)) + 3 for column in cells)
 
 
 def _say(console: Console, line: str) -> None:

@@ -91,7 +91,12 @@ class Measuring:
         columns = (TextColumn("{task.description:18}"), BarColumn())
         doing = TextColumn("{task.fields[doing]}")
         with Progress(
-            *columns, doing, TimeElapsedColumn(), console=self._stderr, transient=True
+            *columns,
+            doing,
+            TimeElapsedColumn(),
+            console=self._stderr,
+            transient=True,
+            disable=not self._stderr.is_terminal,
         ) as bars:
             tasks = {
                 name: bars.add_task(name, total=self._asked["seeds"], doing="")

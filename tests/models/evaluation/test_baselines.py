@@ -3,7 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.evaluation.arm import Arm
+from models.config import LearningConfig
+from models.evaluation.arm import Arm, ArmSetup
+from models.evaluation.arms import named
 from models.evaluation.linear import Ease, ImplicitAls
 from models.evaluation.neighbours import SessionNeighbours
 from models.evaluation.popularity import OwnFrequency, Popularity, RecentPopularity
@@ -101,3 +103,36 @@ def test_ease_refuses_a_catalogue_too_large_to_invert(monkeypatch: pytest.Monkey
     monkeypatch.setattr("models.evaluation.linear.MAX_ITEMS", 3)
     with pytest.raises(ValueError, match="too many"):
         Ease().fit(cycles(users=5, steps=20).slice(0))
+
+
+def test_session_neighbours_at_the_replay_budget_are_the_latest_sessions() -> None:
+    lines: list[Line] = [
+        ("p", "a", 1, 0), ("p", "x", 2, 0), ("q", "a", 3, 0), ("q", "y", 4, 0),
+        ("z", "a", 5, 1), ("z", "x", 6, 1), ("w", "a", 7, 1), ("w", "y", 8, 1),
+    ]  # fmt: skip
+    stream = stream_of(lines)
+    questions, asked = stream.asked(1)
+    after_a = asked.user_events == 1
+
+    def ranks(size: int) -> dict[str, float]:
+        """Of x and y after a, with so many sessions kept after the base."""
+        (kind,) = named(["vsknn-budget"])
+        arm = kind.make(ArmSetup(config=LearningConfig(replay_size=size)))
+        arm.fit(stream.slice(0))
+        assert arm.costs()["sessions_kept"] == min(size, 2)
+        found = arm.scores(questions).ranks(asked.question, asked.target)
+        return dict(zip("xy", found[after_a].tolist(), strict=True))
+
+    assert ranks(2) == ranks(9) == {"x": 2.5, "y": 2.5}, "p says x as loud as q says y"
+    assert ranks(1) == {"x": 3.0, "y": 2.0}, "p came before q and is forgotten"
+    assert ranks(0) == {"x": 2.5, "y": 2.5}, "popularity alone"
+
+
+def test_a_budget_as_large_as_the_stream_is_full_memory() -> None:
+    stream = _two_worlds()
+    full, bounded = SessionNeighbours(), SessionNeighbours(kept=60)
+
+    assert np.array_equal(_ranks(full, stream), _ranks(bounded, stream))
+    few = SessionNeighbours(kept=10)
+    _ranks(few, stream, 2)
+    assert few.costs()["sessions_kept"] == 10, "after an update, too"

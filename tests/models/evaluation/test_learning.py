@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import numpy as np
@@ -83,3 +84,33 @@ def test_windows_within_a_period_are_learned_one_after_the_other(flipped: Stream
 
 def test_the_same_seed_gives_the_same_figures(flipped: Stream) -> None:
     assert _recall(flipped, "freshet") == _recall(flipped, "freshet")
+
+
+def test_replay_keeps_a_share_of_the_base(flipped: Stream) -> None:
+    config = dataclasses.replace(SMALL, full_epochs=1, epochs=1)
+    setup, kept = ArmSetup(config=config), {}
+    for name in ("replay", "replay-1", "replay-4"):
+        arm = named([name])[0].make(setup)
+        arm.fit(flipped.slice(0))
+        kept[name] = arm.costs()["samples_kept"]
+    samples = kept["replay"]
+
+    assert samples >= 100, "all of them are kept"
+    assert kept["replay-1"] == round(0.01 * samples)
+    assert kept["replay-4"] == round(0.04 * samples)
+    arm.update(flipped.slice(1))
+    assert arm.costs()["samples_kept"] == kept["replay-4"], "the size stays"
+    assert arm.costs()["samples_replayed"] == kept["replay-4"]
+
+
+def test_the_base_is_learned_under_the_methods_that_its_encoder_knows() -> None:
+    stream = cycles(users=20, steps=20)
+    setup = ArmSetup(config=dataclasses.replace(SMALL, encoder="mf"))
+    kinds = named(["frozen", "replay", "fine-tuning"])
+    runs = evaluate(stream, kinds, setup, clock=time.perf_counter).runs
+
+    assert runs["frozen"].error is None
+    assert runs["replay"].error is None
+    assert runs["fine-tuning"].error == (
+        "methods: fine-tuning works with gru and sasrec, not with mf"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -27,7 +28,7 @@ def _document() -> dict[str, Any]:
         "protocol": "strict",
         "periods": [{"period": 1}, {"period": 2}],
         "arms": {
-            "one": _arm([0.1, 0.2], [[0.11, 0.22], [0.33, 0.44], [None, 0.66]]),
+            "one": _arm([0.1, 0.2], [[0.11, 0.22], [0.33, 0.44], [None, 0.666]]),
             "two": _arm([0.3, 0.4], None),
         },
     }
@@ -59,8 +60,8 @@ def test_the_matrix_has_its_numbers_written_in_and_nothing_where_there_is_none(
 ) -> None:
     texts = _texts(draw(_document(), tmp_path)[-1])
 
-    assert [text for text in texts if text in {".11", ".22", ".33", ".44", ".66"}] == [
-        ".11", ".22", ".33", ".44", ".66",
+    assert [text for text in texts if text in {".110", ".220", ".330", ".440", ".666"}] == [
+        ".110", ".220", ".330", ".440", ".666",
     ]  # fmt: skip
     assert "nan" not in " ".join(texts)
 
@@ -73,3 +74,33 @@ def test_the_same_figures_give_the_same_file(tmp_path: Path) -> None:
 
 def test_nothing_measured_is_nothing_drawn(tmp_path: Path) -> None:
     assert draw(_document() | {"arms": {}}, tmp_path) == []
+
+
+def test_names_of_arms_at_one_place_do_not_lie_over_each_other(tmp_path: Path) -> None:
+    names = [f"arm-{place}" for place in range(36)]
+    arms = {name: _arm([0.3, 0.3], None) for name in names}
+    path = draw(_document() | {"arms": arms}, tmp_path)[1]
+    heights = sorted(
+        float(part.attrib["y"]) for part in ET.parse(path).iter()
+        if part.tag.endswith("text") and (part.text or "").strip() in names
+    )  # fmt: skip
+
+    assert len(heights) == len(names)
+    assert min(right - left for left, right in pairwise(heights)) >= 9.0, "a line of nine points"
+
+
+def test_a_period_that_asked_nothing_is_a_gap(tmp_path: Path) -> None:
+    whole, broken = _document(), _document()
+    for arm in (broken["arms"]["one"], *broken["arms"]["one"]["seeds"]):
+        arm["per_period"]["recall@20"] = [0.1, None]
+    broken["arms"]["two"]["recall@20"] = None
+    curve, cost, _ = draw(broken, tmp_path / "broken")
+    first, _, _ = draw(whole, tmp_path / "whole")
+
+    assert _marks(curve) == _marks(first) - 1
+    assert "one" in _texts(cost)
+    assert "two" not in _texts(cost)
+
+
+def _marks(path: Path) -> int:
+    return sum(part.tag.endswith("use") for part in ET.parse(path).iter())
