@@ -13,7 +13,7 @@ from models.config import LearningConfig
 from models.continual.fisher import Fisher
 from models.continual.method import EVERY, Method, Start, checked
 from models.continual.quadratic import Quadratic
-from models.parameters import Snapshot
+from models.parameters import Snapshot, prefixed, stripped
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +79,8 @@ class Ewc(Method):
         return type(self)(self.strength, importance, anchor)
 
     def state_dict(self) -> dict[str, Tensor]:
-        importance = {f"importance.{name}": tensor for name, tensor in self.importance.items()}
-        return importance | {f"anchor.{name}": tensor for name, tensor in self.anchor.items()}
+        return prefixed("importance.", self.importance) | prefixed("anchor.", self.anchor)
 
     def load(self, tensors: Mapping[str, Tensor]) -> Self:
-        names = [name.split(".", 1)[1] for name in tensors if name.startswith("importance.")]
-        return type(self)(
-            self.strength,
-            {name: tensors[f"importance.{name}"] for name in names},
-            {name: tensors[f"anchor.{name}"] for name in names},
-        )
+        importance, anchor = stripped(tensors, "importance."), stripped(tensors, "anchor.")
+        return type(self)(self.strength, importance, anchor)

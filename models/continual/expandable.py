@@ -124,7 +124,8 @@ class Expandable(Method):
 
     def begun(self, start: Start) -> Self:
         pulled = None if self._pulled is None else start.aligned("dense", self._pulled)
-        return type(self)(self.parameters, replace(self._heard, excess=0.0), pulled)
+        asked = replace(self._heard, excess=0.0) if start.lesson.new else self._heard
+        return type(self)(self.parameters, asked, pulled)
 
     def held(self, net: Recommender) -> Tensor | None:
         """The encoder's weights that the last window pulled on least."""

@@ -13,7 +13,7 @@ from models.config import LearningConfig
 from models.continual.fisher import Fisher
 from models.continual.method import EVERY, Method, Start, checked
 from models.continual.quadratic import Quadratic
-from models.parameters import Snapshot
+from models.parameters import Snapshot, prefixed, stripped
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,36 +39,34 @@ class L2(Method):
     encoders = EVERY
     parameter_type: ClassVar = Parameters
 
-    def __init__(self, strength: float, consolidated: Mapping[str, int]) -> None:
-        """`consolidated` is how many rows of each parameter have an anchor."""
+    def __init__(self, strength: float, importance: Mapping[str, Tensor]) -> None:
+        """`importance` is 1 where there is an anchor: [P], and [N, D] or [N, 1] of a table."""
         self.strength = strength
-        self.consolidated = dict(consolidated)
-        self._importance: dict[str, Tensor] = {}
+        self.importance = dict(importance)
 
     @classmethod
     def initial(cls, config: LearningConfig) -> Self:
         return cls(cls.chosen(config).strength, {})
 
     def begun(self, start: Start) -> Self:
-        twin = type(self)(self.strength, self.consolidated)
-        for name, tensor in start.weights.items():
-            rows = self.consolidated.get(name)
-            kept = None if rows is None else tensor.new_ones(rows, *tensor.shape[1:])
-            twin._importance[name] = start.aligned(name, kept)
-        return twin
+        importance = {
+            name: start.aligned(name, self.importance.get(name)) for name in start.weights
+        }
+        return type(self)(self.strength, importance)
 
     def pulls(self, start: Snapshot) -> Mapping[str, Quadratic]:
         return {
             name: Quadratic(self.strength, importance, start[name])
-            for name, importance in self._importance.items()
+            for name, importance in self.importance.items()
         }
 
     def consolidate(self, learned: Snapshot, fisher: Fisher) -> Self:
-        return type(self)(self.strength, {name: len(part) for name, part in learned.items()})
+        return type(self)(self.strength, {n: torch.ones_like(part) for n, part in learned.items()})
 
     def state_dict(self) -> dict[str, Tensor]:
-        return {f"rows.{name}": torch.tensor([rows]) for name, rows in self.consolidated.items()}
+        """One number for each row of a table, which has an anchor as a whole or not at all."""
+        rows = {n: part[:, :1] if part.ndim == 2 else part for n, part in self.importance.items()}
+        return prefixed("importance.", {name: part.clone() for name, part in rows.items()})
 
     def load(self, tensors: Mapping[str, Tensor]) -> Self:
-        rows = {name.split(".", 1)[1]: int(tensor) for name, tensor in tensors.items()}
-        return type(self)(self.strength, rows)
+        return type(self)(self.strength, stripped(tensors, "importance."))

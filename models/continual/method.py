@@ -55,6 +55,18 @@ class Rehearsal:
 
 
 @dataclass(frozen=True, slots=True)
+class Lesson:
+    """What an update is to learn; as much new as replayed, where nothing is said.
+
+    Attributes:
+        new, replayed: targets, each counted once.
+    """
+
+    new: int = 1
+    replayed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """Where an update starts: the parent's weights, with rows that nothing is known of yet, and
     with the blocks that methods have grown on the encoder.
@@ -63,12 +75,14 @@ class Start:
         weights: by parameter name, on the device of the update.
         known: rows of each table that the parent had; those behind are new.
         before, after: the parent's layout of `dense`, and the present one.
+        lesson: what is to be learned.
     """
 
     weights: Snapshot
     known: Mapping[str, int]
     before: Layout = field(default_factory=Layout)
     after: Layout = field(default_factory=Layout)
+    lesson: Lesson = Lesson()
 
     def aligned(self, name: str, kept: Tensor | None, *, born: bool = False) -> Tensor:
         """A copy of what a method keeps of a parameter, in the shape that this has now.

@@ -12,7 +12,7 @@ from models.config import LearningConfig
 from models.continual.fisher import Fisher
 from models.continual.method import EVERY, Method, Start, checked
 from models.continual.quadratic import Quadratic
-from models.parameters import Snapshot
+from models.parameters import Snapshot, prefixed, stripped
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class OnlineEwc(Method):
         return type(self)(self.strength, self.decay, importance)
 
     def state_dict(self) -> dict[str, Tensor]:
-        return {f"importance.{name}": tensor for name, tensor in self.importance.items()}
+        return prefixed("importance.", self.importance)
 
     def load(self, tensors: Mapping[str, Tensor]) -> Self:
-        importance = {name.split(".", 1)[1]: tensor for name, tensor in tensors.items()}
+        importance = stripped(tensors, "importance.")
         return type(self)(self.strength, self.decay, importance)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.continual.fisher import Fisher, estimate_fisher
-from models.continual.method import Method, Move, Start, Step
+from models.continual.method import Lesson, Method, Move, Start, Step
 from models.continual.optimizers import DenseOptimizer, TableOptimizer
 from models.continual.quadratic import Quadratic, merged
 from models.continual.state import LearningState
@@ -27,12 +27,18 @@ class Session:
     """The moving parts of one update: a grown copy of the net, its optimizers, the pulls."""
 
     def __init__(
-        self, state: LearningState, seed: int, device: str | torch.device, rate: float = 1.0
+        self,
+        state: LearningState,
+        seed: int,
+        device: str | torch.device,
+        rate: float = 1.0,
+        lesson: Lesson = Lesson(),
     ) -> None:
         self.config = state.config
         self.net = state.net.grown(len(state.items), len(state.users), device)
-        for _, method in sorted(state.methods.items()):
-            self.net = method.resized(self.net, seed)
+        if lesson.new:
+            for _, method in sorted(state.methods.items()):
+                self.net = method.resized(self.net, seed)
         sizes = {name: len(tensor) for name, tensor in self.net.snapshot().items()}
         self.row_states = {
             name: rows.grown(sizes[name], device) for name, rows in state.row_states.items()
@@ -43,7 +49,7 @@ class Session:
         self.start: Snapshot = {
             name: tensor.clone() for name, tensor in self.net.snapshot().items()
         }
-        begin = Start(self.start, known, state.net.layout, self.net.layout)
+        begin = Start(self.start, known, state.net.layout, self.net.layout, lesson)
         self.methods: dict[str, Method] = {
             name: method.begun(begin) for name, method in state.methods.items()
         }

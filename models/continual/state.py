@@ -16,6 +16,7 @@ from models.continual.methods import chosen_methods
 from models.continual.optimizers import AdamState, RowState
 from models.interactions import Histories
 from models.nets import Recommender, encoder_of
+from models.parameters import prefixed, stripped
 from models.vocabulary import Vocabulary
 
 FORMAT = 1
@@ -97,12 +98,12 @@ class LearningState:
         """This state as tensors, ids and plain values; tensors are shared, not copied."""
         learning: dict[str, Tensor] = {"counts": self.counts}
         for name, rows in self.row_states.items():
-            learning |= _prefixed(f"optimizer.{name}.", rows.state_dict())
-        learning |= _prefixed("optimizer.dense.", self.dense_state.state_dict())
+            learning |= prefixed(f"optimizer.{name}.", rows.state_dict())
+        learning |= prefixed("optimizer.dense.", self.dense_state.state_dict())
         for name, method in self.methods.items():
-            learning |= _prefixed(f"method.{name}.", method.state_dict())
+            learning |= prefixed(f"method.{name}.", method.state_dict())
         remembered, types = memory_tensors(self.memory, self.items, self.users)
-        learning |= _prefixed("memory.", remembered)
+        learning |= prefixed("memory.", remembered)
         return Bundle(
             tensors={"serving": self.net.tensors(), "learning": learning},
             ids={"items": list(self.items.ids), "users": list(self.users.ids)},
@@ -128,7 +129,7 @@ class LearningState:
         learning = bundle.tensors["learning"]
         methods = chosen_methods(config)
         for name, method in methods.items():
-            if tensors := _stripped(learning, f"method.{name}."):
+            if tensors := stripped(learning, f"method.{name}."):
                 methods[name] = method.load(tensors)
         net_meta = bundle.meta["net"] | {"max_history": config.max_history}
         return cls(
@@ -137,10 +138,10 @@ class LearningState:
             users=users,
             net=Recommender.from_snapshot(bundle.tensors["serving"], net_meta),
             row_states={
-                name: RowState.load(_stripped(learning, f"optimizer.{name}."))
+                name: RowState.load(stripped(learning, f"optimizer.{name}."))
                 for name in ("items", "users")
             },
-            dense_state=AdamState.load(_stripped(learning, "optimizer.dense.")),
+            dense_state=AdamState.load(stripped(learning, "optimizer.dense.")),
             methods=methods,
             counts=learning["counts"],
             memory=memory,
@@ -196,7 +197,7 @@ def _remembered(
 ) -> tuple[Vocabulary, Vocabulary, StreamMemory]:
     items, users = Vocabulary(bundle.ids["items"]), Vocabulary(bundle.ids["users"])
     memory = memory_from(
-        _stripped(bundle.tensors["learning"], "memory."),
+        stripped(bundle.tensors["learning"], "memory."),
         bundle.meta["memory"],
         bundle.meta["types"],
         items,
@@ -219,15 +220,3 @@ def _check(meta: dict[str, Any], config: LearningConfig) -> None:
     for name, value in asked.items():
         if found.get(name) != value:
             raise ValueError(f"{name}: the state has {found.get(name)!r}, asked for is {value!r}")
-
-
-def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {prefix + name: tensor for name, tensor in tensors.items()}
-
-
-def _stripped(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }

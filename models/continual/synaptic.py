@@ -13,7 +13,7 @@ from models.config import LearningConfig
 from models.continual.fisher import Fisher
 from models.continual.method import EVERY, Method, Move, Start, checked
 from models.continual.quadratic import Quadratic
-from models.parameters import Snapshot
+from models.parameters import Snapshot, prefixed, stripped
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,8 @@ class SynapticIntelligence(Method):
         return type(self)(self.strength, self.damping, importance)
 
     def state_dict(self) -> dict[str, Tensor]:
-        return {f"importance.{name}": tensor for name, tensor in self.importance.items()}
+        return prefixed("importance.", self.importance)
 
     def load(self, tensors: Mapping[str, Tensor]) -> Self:
-        importance = {name.split(".", 1)[1]: tensor for name, tensor in tensors.items()}
+        importance = stripped(tensors, "importance.")
         return type(self)(self.strength, self.damping, importance)

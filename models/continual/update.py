@@ -15,6 +15,7 @@ import torch
 
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
+from models.continual.method import Lesson
 from models.continual.optimizers import AdamState, RowState
 from models.continual.session import Session
 from models.continual.state import LearningState
@@ -94,9 +95,10 @@ def update(
     Raises:
         LearningCancelledError: `cancelled` said so.
     """
-    session = Session(state, seed, device, rate)
     of = (state.items.rows, state.users.rows, state.net.heads.types)
     both, fresh = SampleSet.of([*new, *drawn], *of), SampleSet.of(new, *of)
+    lesson = Lesson(fresh.positions, both.positions - fresh.positions)
+    session = Session(state, seed, device, rate, lesson)
     losses, steps = [], 0
     passes, size = _plan(len(both), state.config, epochs)
     stopping = _judged(session, SampleSet.of(held_out, *of), passes, seed)

@@ -98,6 +98,11 @@ def window() -> list[Event]:
     return [*windows(checkerboard(flipped=True))[0], *new]
 
 
+def nothing() -> list[Event]:
+    """A window that has nothing to train on."""
+    return [event("u0", "A0", 4_000, weight=0.0)]
+
+
 @functools.cache
 def drawn(*, flipped: bool = False) -> list[Sample]:
     """What a replay buffer would give of the first period, or of one of flipped tastes."""
@@ -199,6 +204,33 @@ def test_stopped_early_it_is_as_if_it_had_been_asked_for_so_many_passes(
 
 
 @each_method
+def test_a_window_with_nothing_to_learn_is_no_update(name: str) -> None:
+    """However many come: the encoder grows in none, and learning goes on as if none had been."""
+    encoder = min(method_named(name).encoders)
+    settings = config(name, encoder, **ON.get(name, {}))
+    parent, empty = grown_up(settings), grown_up(settings)
+    for number in range(3):
+        empty = learn_window(empty, nothing(), seed=number, draw=()).state
+        assert empty.net.layout == parent.net.layout
+    found, expected = (second_window(settings, state) for state in (empty, parent))
+    assert not different(weights(found), weights(expected))
+    tensors = found.state.methods[name].state_dict()
+    assert not different(tensors, expected.state.methods[name].state_dict())
+
+
+@pytest.mark.parametrize("grows", ["progressive", "den", "adapters"])
+def test_l2_follows_an_encoder_that_grows_after_a_window_with_nothing_to_learn(grows: str) -> None:
+    """It holds what was consolidated and leaves what was born free, as it does without one."""
+    asked = {"l2": {"strength": 10.0}, grows: ON[grows]}
+    settings = dataclasses.replace(config("l2"), methods=("l2", grows), parameters=asked)
+    parent = grown_up(settings)
+    assert second_window(settings, parent).state.net.layout != parent.net.layout, "it grows"
+    empty = learn_window(parent, nothing(), seed=1, draw=()).state
+    found, expected = (second_window(settings, state) for state in (empty, parent))
+    assert not different(weights(found), weights(expected))
+
+
+@each_method
 def test_learning_goes_on_under_it(name: str) -> None:
     encoder = min(method_named(name).encoders)
     settings = dataclasses.replace(config(name, encoder), min_steps=80, embedding_dim=32)
@@ -249,7 +281,8 @@ def test_a_value_out_of_range_is_refused_by_name(name: str, parameter: str, valu
 
 
 def test_methods_stand_together_in_any_order() -> None:
-    """All of them at once: an update comes out the same to rounding."""
+    """All of them at once, after a window with nothing to learn: an update comes out the same to
+    rounding."""
     names = list(METHODS)
     states = []
     for order in (names, names[::-1]):
@@ -258,6 +291,7 @@ def test_methods_stand_together_in_any_order() -> None:
         )
         assert list(chosen_methods(settings)) == order
         parent = learned(LearningState.initial(settings), before()[:300])
+        parent = learn_window(parent, nothing(), seed=2, draw=()).state
         states.append(weights(second_window(settings, parent)))
     for key, tensor in states[0].items():
         torch.testing.assert_close(tensor, states[1][key], rtol=2e-2, atol=2e-3)
