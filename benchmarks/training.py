@@ -6,7 +6,8 @@ the update's own session. The reference is the plain step a textbook would write
 Adam for the weights and Adagrad for the table. EWC's cost is its step over the step without any
 method, in interleaved rounds, at 10 thousand and a million rows, for the GRU and for matrix
 factorization. A second thread is set against one. The whole update (epochs, replay, EWC, Fisher,
-consolidation) is timed at the end.
+consolidation) is timed at the end, and with all of EWC's anchors over that with a moving one: rows
+that nobody touches are pulled then as well, in each pass where the rate falls.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +32,7 @@ from models.interactions import Sample, SampleSet, SequenceBatch
 from models.vocabulary import Vocabulary
 
 STEPS, BATCH = 50, 128
-SMALL, LARGE = 10_000, 1_000_000
+SMALL, MIDDLE, LARGE = 10_000, 200_000, 1_000_000
 
 
 def run() -> Iterator[Figure]:
@@ -46,6 +48,8 @@ def run() -> Iterator[Figure]:
         yield _second_thread()
         yield _whole_update(8)
         yield _whole_update(32)
+        for final_rate in (1.0, 0.1):
+            yield _cost_of_anchors(final_rate)
     finally:
         torch.set_num_threads(threads)
 
@@ -86,13 +90,7 @@ def _whole_update(batches: int) -> Figure:
 
     A small window takes its least number of steps in smaller batches, which costs speed.
     """
-    random, length = np.random.default_rng(1), STEPS
-    lines = random.integers(SMALL, size=(batches * BATCH, length)).tolist()
-    ids = [tuple(map(str, line)) for line in lines]
-    samples = [
-        Sample("u", line, length, ("click",) * length, (1.0,) * length, n, n)
-        for n, line in enumerate(ids)
-    ]
+    samples = _samples(batches, SMALL)
     half = len(samples) // 2
     before = time.perf_counter()
     _, report = update(_state("gru", SMALL), samples[:half], samples[half:], seed=0)
@@ -101,9 +99,31 @@ def _whole_update(batches: int) -> Figure:
     return Figure(name, report.positions / seconds, "positions/s")
 
 
-def _state(encoder: str, items: int) -> LearningState:
+def _cost_of_anchors(final_rate: float) -> Figure:
+    """A whole update under `ewc` over one under `online-ewc`, the second of two."""
+    samples, spent = _samples(8, MIDDLE), {}
+    for method in ("online-ewc", "ewc"):
+        state = _state("gru", MIDDLE, methods=(method,), final_rate=final_rate)
+        state, _ = update(state, samples[: len(samples) // 2], (), seed=0)
+        before = time.perf_counter()
+        update(state, samples[len(samples) // 2 :], (), seed=1)
+        spent[method] = time.perf_counter() - before
+    name = f"whole update under ewc, {MIDDLE:,} rows, final_rate {final_rate:g}"
+    return Figure(name, spent["ewc"], "s", spent["ewc"] / spent["online-ewc"], "online-ewc")
+
+
+def _samples(batches: int, items: int) -> list[Sample]:
+    random, length = np.random.default_rng(1), STEPS
+    lines = random.integers(items, size=(batches * BATCH, length)).tolist()
+    return [
+        Sample("u", tuple(map(str, line)), length, ("click",) * length, (1.0,) * length, n, n)
+        for n, line in enumerate(lines)
+    ]
+
+
+def _state(encoder: str, items: int, **asked: Any) -> LearningState:
     users = BATCH if encoder == "mf" else 0
-    state = LearningState.initial(LearningConfig(encoder=encoder))
+    state = LearningState.initial(LearningConfig(encoder=encoder, **asked))
     known = dataclasses.replace(
         state,
         items=Vocabulary(map(str, range(items))),

@@ -95,6 +95,7 @@ class TableOptimizer:
         self._anchored_at_start = anchored_at_start
         self._step = torch.zeros(())
         self._pulled = torch.zeros(len(rows), device=rows.device) if pull is not None else None
+        self._important: Tensor | None = None
         self._gathered: Quadratic | None = None
 
     def working(self) -> list[Tensor]:
@@ -143,22 +144,33 @@ class TableOptimizer:
         """Go on with `share` of the rate; what rows have missed so far is applied at the old one.
 
         That keeps the result equal to pulling the whole table at every step, for the price of a
-        look at every row: change the rate between passes, not between steps.
+        look at every row, and, where rows that nobody touches are pulled as well (they do not
+        start at the anchor: `ewc`, or any method beside a weight decay), of moving each row that
+        has a rate and any importance: change the rate between passes, not between steps. Where it
+        stays as it is nothing is done.
         """
+        rate = share * self._full_rate
+        if float(self._learning_rate) == rate:
+            return
         self.finish()
-        self._learning_rate.fill_(share * self._full_rate)
+        self._learning_rate.fill_(rate)
 
     def finish(self) -> None:
         """Apply the pulls that rows still miss. To be called after the last step."""
-        if self._pulled is None or self._step == 0:
+        if self._pull is None or self._pulled is None or self._step == 0:
             return
         behind = self._pulled < self._step
-        if self._anchored_at_start:
-            behind &= self._pulled > 0
+        behind &= self._pulled > 0 if self._anchored_at_start else self._drawn(self._pull)
         rows = behind.nonzero()[:, 0]
         if len(rows):
             self._rows[rows] = self.gather(rows)
             self._pulled[rows] = float(self._step)
+
+    def _drawn(self, pull: Quadratic) -> Tensor:
+        """Rows [N] bool that the pull moves by itself: they have importance and a rate."""
+        if self._important is None:
+            self._important = (pull.importance > 0).any(1)
+        return self._important & (self._state.count > 0)
 
     def _rates(self, rows: Tensor) -> Tensor:
         count = self._state.count.index_select(0, rows)
@@ -178,6 +190,11 @@ class AdamState:
     @classmethod
     def empty(cls, size: int) -> AdamState:
         return cls(torch.zeros(size), torch.zeros(size), torch.zeros(1))
+
+    def apart(self) -> AdamState:
+        """The same with a count of steps for each weight; moments are shared."""
+        steps = self.steps.to(self.mean.device).expand(len(self.mean)).clone()
+        return AdamState(self.mean, self.mean_square, steps)
 
     def aligned(
         self, before: Layout, after: Layout, device: str | torch.device = "cpu"
@@ -232,8 +249,14 @@ class DenseOptimizer:
             learning_rate: the step of a weight with unit gradients.
             pull: the penalty on them.
             sparse: group-sparse penalties, each applied after the pull.
-            held: [P] bool, where weights and what is remembered of them stay as they are.
+            held: [P] bool, where weights and what is remembered of them stay as they are, the count
+                of their steps as well: `state` has to keep one for each (`AdamState.apart`).
+
+        Raises:
+            ValueError: some weights are held and the state has one count for all.
         """
+        if held is not None and len(state.steps) != len(values):
+            raise ValueError("held: weights that stand still need a count of steps of their own")
         self.values = values
         self._state = state
         self._full_rate = self._learning_rate = learning_rate
@@ -243,9 +266,7 @@ class DenseOptimizer:
 
     def _kept(self, held: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
         """What is put back after each step: a tensor, places in it, and what stands there."""
-        parts = [self.values, self._state.mean, self._state.mean_square]
-        if len(self._state.steps) > 1:
-            parts.append(self._state.steps)
+        parts = [self.values, *self._state.state_dict().values()]
         return [(part, held, part[held]) for part in parts]
 
     def working(self) -> list[Tensor]:

@@ -32,9 +32,10 @@ class Session:
         seed: int,
         device: str | torch.device,
         rate: float = 1.0,
-        lesson: Lesson = Lesson(),
+        lesson: Lesson | None = None,
     ) -> None:
-        self.config = state.config
+        self.config, self.device = state.config, device
+        lesson = lesson or Lesson()
         self.net = state.net.grown(len(state.items), len(state.users), device)
         if lesson.new:
             for _, method in sorted(state.methods.items()):
@@ -56,7 +57,9 @@ class Session:
         self._teacher = Recommender.from_snapshot(self.net.tensors() | self.start, self.net.meta)
         self._frozen = frozenset[str]().union(*(m.frozen() for m in self.methods.values()))
         self._watchers = [method for method in self.methods.values() if method.watches_moves]
-        self.dense_state = state.dense_state.aligned(state.net.layout, self.net.layout, device)
+        held = self._held()
+        dense_state = state.dense_state.aligned(state.net.layout, self.net.layout, device)
+        self.dense_state = dense_state if held is None else dense_state.apart()
         self.random = np.random.default_rng([seed, 1])
         self.dropout = Dropout(
             self.config.dropout, torch.Generator(device).manual_seed(seed % 2**63)
@@ -66,7 +69,6 @@ class Session:
             self.config.num_negatives,
             uniform=self.config.loss == "gbce",
         )
-        self.device = device
         pulls = self._pulls()
         rate = rate * self.config.learning_rate
         self._items = TableOptimizer(
@@ -90,7 +92,7 @@ class Session:
             rate,
             pulls.get("dense"),
             [penalty for penalty in sparse if penalty is not None],
-            self._held(),
+            held,
         )
 
     def _welcome(self, methods: Iterable[Method], known: Mapping[str, int]) -> None:
@@ -108,8 +110,8 @@ class Session:
     def _held(self) -> Tensor | None:
         """The dense weights that some method holds still, [P] bool; None where none does."""
         masks = [method.held(self.net) for method in self.methods.values()]
-        given = [mask for mask in masks if mask is not None]
-        return torch.stack(given).any(0).to(self.device) if given else None
+        given = [mask.to(self.device) for mask in masks if mask is not None]
+        return torch.stack(given).any(0) if given else None
 
     def _pulls(self) -> dict[str, Quadratic]:
         """The pull on each parameter: all methods and the weight decay, a pull to 0, in one."""

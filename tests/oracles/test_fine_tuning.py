@@ -111,10 +111,10 @@ def test_a_layer_that_stands_still_keeps_its_moments() -> None:
     after = learn_window(before, second, seed=2, draw=()).state
     still = before.net.base.depths(8) < 1
     for name, tensor in before.dense_state.state_dict().items():
-        if name != "steps":
-            kept = after.dense_state.state_dict()[name][: len(still)]
-            assert torch.equal(kept[still], tensor[: len(still)][still])
-            assert not torch.equal(kept, tensor[: len(still)])
+        kept = after.dense_state.state_dict()[name][: len(still)]
+        first_of = tensor.expand(len(before.net.dense))[: len(still)]
+        assert torch.equal(kept[still], first_of[still]), "its count of steps as well"
+        assert not torch.equal(kept, first_of)
 
 
 def test_what_is_no_layer_is_not_held() -> None:

@@ -32,23 +32,45 @@ def stepped(
 def test_nothing_moves_what_is_held_to_the_bit() -> None:
     """Momentum from before, gradients, a pull and a sparse penalty; what is free does not notice
     that others are held."""
-    state = AdamState.empty(SIZE)
+    state = AdamState.empty(SIZE).apart()
     values = stepped(noise(0), state, [noise(n) for n in range(1, 5)])
     held = torch.arange(SIZE) % 4 < 2
     free = AdamState.load({k: v.clone() for k, v in state.state_dict().items()})
     gradients = [noise(n) for n in range(5, 9)]
-    kept = [part.clone() for part in (values, state.mean, state.mean_square)]
+    kept = [part.clone() for part in (values, *state.state_dict().values())]
     expected = stepped(values.clone(), free, gradients)
     stepped(values, state, gradients, held)
     for part, before, other in zip(
-        (values, state.mean, state.mean_square),
+        (values, *state.state_dict().values()),
         kept,
-        (expected, free.mean, free.mean_square),
+        (expected, *free.state_dict().values()),
         strict=True,
     ):
         assert torch.equal(part[held], before[held])
         assert not torch.equal(part[~held], before[~held])
         assert torch.equal(part[~held], other[~held])
+
+
+@pytest.mark.parametrize("before", [0, 3])
+def test_weights_that_thaw_step_as_if_the_pause_had_not_been(before: int) -> None:
+    """With moments that are still 0, or that stood still: they go on where they left, by the count
+    of their own steps."""
+    held = torch.arange(SIZE) % 4 < 2
+    state, alone = AdamState.empty(SIZE).apart(), AdamState.empty(SIZE)
+    values, free = noise(0), noise(0)
+    gradients = [noise(n) for n in range(1, 10)]
+    for optimizer in (DenseOptimizer(values, state, RATE), DenseOptimizer(free, alone, RATE)):
+        for gradient in gradients[:before]:
+            optimizer.step(gradient)
+    paused = DenseOptimizer(values, state, RATE, held=held)
+    for _ in range(20):
+        paused.step(noise(99))
+    for optimizer in (DenseOptimizer(values, state, RATE), DenseOptimizer(free, alone, RATE)):
+        for gradient in gradients[before:]:
+            optimizer.step(gradient)
+    torch.testing.assert_close(values[held], free[held], rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="held: weights that stand still need a count"):
+        DenseOptimizer(values, alone, RATE, held=held)
 
 
 def test_weights_that_are_born_late_step_as_if_they_were_first() -> None:

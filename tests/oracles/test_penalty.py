@@ -169,6 +169,31 @@ def test_rows_displaced_before_the_update_feel_old_anchors_although_untouched() 
     assert not torch.equal(table[20], start[20])
 
 
+def test_rows_without_importance_or_a_rate_are_not_moved_by_a_falling_rate() -> None:
+    """What the catch-up leaves out changes nothing: equal to pulling the whole table throughout."""
+    start = random(23, 5, seed=9)
+    importance = random(23, 5, seed=1).square()
+    importance[::3] = 0.0
+    importance[1, 1:] = 0.0
+    pull = Quadratic(1.0, importance, random(23, 5, seed=2))
+    table, dense = run_both(pull, start, at_start=False, rates=(1.0, 0.4, 0.05))
+    torch.testing.assert_close(table, dense, rtol=1e-9, atol=1e-11)
+    assert torch.equal(table[22], start[22]), "no gradient has reached it: it has no rate"
+
+
+def test_at_the_same_rate_nothing_is_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at every row is paid where the rate changes, and at the end."""
+    start = random(23, 5, seed=9)
+    pull = Quadratic(1.0, random(23, 5, seed=1).square(), random(23, 5, seed=2))
+    looks, finish = [], TableOptimizer.finish
+    monkeypatch.setattr(TableOptimizer, "finish", lambda self: (looks.append(1), finish(self)))
+    steady, _ = run_both(pull, start, at_start=False, rates=(1.0, 1.0, 1.0))
+    assert len(looks) == 1
+    falling, _ = run_both(pull, start, at_start=False, rates=(1.0, 0.5, 0.5))
+    assert len(looks) == 3
+    assert not torch.equal(steady, falling)
+
+
 def test_a_penalty_over_touched_rows_alone_would_differ() -> None:
     """The lazy pulls matter: without them the table ends elsewhere."""
     start = random(23, 5, seed=9)
