@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -57,15 +58,16 @@ class Distillation(Method):
     each update, that learns in each step to tell them from the teacher's (see `Adversary`). It
     holds to how answers are distributed, not to the answer to this history.
 
-    With `adaptive`, λ is multiplied by √(old items / all items · replayed / new targets of the
-    step): the more is new, the less the old model is held to.
+    With `adaptive`, λ is multiplied by √(old items / all items · replayed / new targets), both
+    targets counted over the whole update: the more is new, the less the old model is held to. On
+    `new` samples, or `both`, no set of replayed ones is what holds the model, and it is √(old items
+    / all items); so it is in an update where nothing is new.
 
     Sources: Hinton et al., 2015 (arXiv 1503.02531); on exemplars, with the adaptive weight, Mi et
     al., 2020 (ADER, arXiv 2007.12000), equations 4 and 5; adversarial, Xu et al., 2017 (arXiv
     1709.00513). Deviations: a divergence, not a cross-entropy (the gradient is the same); over
-    candidates, not the whole catalogue; targets of the step for sizes of the sets; the
-    discriminator reads queries, which any candidates' scores are made from, where theirs reads
-    logits of fixed classes, and no label. Nor is there a third player that learns, as in KDGAN
+    candidates, not the whole catalogue; targets for sizes of the sets; the discriminator reads
+    queries, which any candidates' scores are made from, where theirs reads logits of fixed classes, and no label. Nor is there a third player that learns, as in KDGAN
     (Wang et al., 2018): the teacher stands still.
     """
 
@@ -79,14 +81,14 @@ class Distillation(Method):
         seed: int = 0,
         *,
         known: int = 0,
-        items: int = 0,
+        adapted: float = 1.0,
         adversary: Adversary | None = None,
     ) -> None:
         self.parameters = parameters
         self.adversary = adversary
         self._seed = seed
         self._known = known
-        self._items = items
+        self._adapted = adapted
 
     @classmethod
     def initial(cls, config: LearningConfig) -> Self:
@@ -97,8 +99,12 @@ class Distillation(Method):
         if self.parameters.form == "adversarial":
             adversary = Adversary(items.shape[1], self._seed, items.device)
         known = start.known["items"]
+        ratio = known / max(len(items), 1)
+        if self.parameters.on == "replayed" and start.lesson.new:
+            ratio *= start.lesson.replayed / start.lesson.new
+        adapted = math.sqrt(ratio) if self.parameters.adaptive else 1.0
         return type(self)(
-            self.parameters, self._seed, known=known, items=len(items), adversary=adversary
+            self.parameters, self._seed, known=known, adapted=adapted, adversary=adversary
         )
 
     def loss(self, step: Step) -> Tensor | None:
@@ -109,7 +115,7 @@ class Distillation(Method):
             term = self._likelihood(step, chosen)
         else:
             term = self._adversarial(step, chosen, self.adversary)
-        return None if term is None else term * self._strength(step)
+        return None if term is None else term * (self.parameters.strength * self._adapted)
 
     def _likelihood(self, step: Step, chosen: Tensor) -> Tensor | None:
         known = step.rows[step.candidates] < self._known
@@ -149,12 +155,6 @@ class Distillation(Method):
     def _soft(self, queries: Tensor, vectors: Tensor, shift: Tensor) -> Tensor:
         return torch.addmm(-shift, queries, vectors.T) / self.parameters.temperature
 
-    def _strength(self, step: Step) -> float:
-        if not self.parameters.adaptive:
-            return self.parameters.strength
-        replayed = int(step.replayed[step.owners].sum())
-        old = self._known / max(self._items, 1)
-        ratio = replayed / max(len(step.owners) - replayed, 1)
-        if self.parameters.on != "replayed":
-            ratio = 1.0
-        return self.parameters.strength * math.sqrt(old * ratio)
+    def load(self, tensors: Mapping[str, Tensor]) -> Self:
+        """Nothing is remembered: teacher and discriminator are of one update."""
+        return type(self)(self.parameters, self._seed)

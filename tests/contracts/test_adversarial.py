@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from models.continual.distillation import Distillation
 from models.registry import ENCODERS
 from tests.contracts import test_methods as promises
 
@@ -42,6 +43,16 @@ def test_stopped_early_it_leaves_nothing_of_later_passes(
     promises.test_stopped_early_it_is_as_if_it_had_been_asked_for_so_many_passes(
         "distillation", encoder, monkeypatch
     )
+
+
+def test_a_learned_version_keeps_no_discriminator() -> None:
+    """It would lie where the update was computed, for as long as the version is in memory."""
+    settings = promises.config("distillation", **promises.ON["distillation"])
+    parent = promises.grown_up(settings)
+    for state in (parent, promises.second_window(settings, parent).state):
+        method = state.methods["distillation"]
+        assert isinstance(method, Distillation)
+        assert method.adversary is None
 
 
 def test_learning_goes_on_under_it() -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,17 @@ ON: dict[str, dict[str, Any]] = {
 
 HEADS: dict[str | None, tuple[str, ...]] = {"soft-sharing": ("click", "purchase")}
 """By method, the heads without which it has nothing to do."""
+
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda",
+        marks=[
+            pytest.mark.cuda,
+            pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
+        ],
+    ),
+]
 
 each_method = pytest.mark.parametrize("name", METHODS)
 each_pair = pytest.mark.parametrize(("name", "encoder"), PAIRS)
@@ -228,6 +240,39 @@ def test_l2_follows_an_encoder_that_grows_after_a_window_with_nothing_to_learn(g
     empty = learn_window(parent, nothing(), seed=1, draw=()).state
     found, expected = (second_window(settings, state) for state in (empty, parent))
     assert not different(weights(found), weights(expected))
+
+
+def tensors(thing: Any) -> Iterator[Tensor]:
+    """All that a method holds, in whatever it holds them."""
+    if isinstance(thing, Tensor):
+        yield thing
+    elif isinstance(thing, Mapping):
+        yield from tensors(list(thing.values()))
+    elif isinstance(thing, list | tuple):
+        for part in thing:
+            yield from tensors(part)
+    elif type(thing).__module__.startswith("models."):
+        names = getattr(thing, "__slots__", None) or vars(thing)
+        yield from tensors([getattr(thing, name) for name in names])
+
+
+@each_method
+@pytest.mark.parametrize("device", DEVICES)
+def test_it_learns_anywhere_and_leaves_nothing_there(name: str, device: str) -> None:
+    """Beside others that hold weights still and grow; the version lies on the CPU."""
+    names = tuple(dict.fromkeys((name, "fine-tuning", "progressive", "den")))
+    settings = dataclasses.replace(
+        config(name, **ON.get(name, {})),
+        methods=names,
+        parameters={name: ON.get(name, {}) for name in names},
+    )
+    state = LearningState.initial(settings)
+    for number, events in enumerate((*windows(before())[:2], nothing(), window())):
+        state = learn_window(state, events, seed=number, draw=(), device=device).state
+    assert state.net.blocks.of("progressive")
+    kept = [*state.export().tensors.values(), state.methods]
+    assert {tensor.device.type for tensor in tensors(kept)} == {"cpu"}
+    assert all(bool(part.isfinite().all()) for part in tensors(kept) if part.is_floating_point())
 
 
 @each_method

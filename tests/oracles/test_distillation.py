@@ -12,12 +12,13 @@ from torch import Tensor
 
 from models.config import LearningConfig
 from models.continual.distillation import Distillation
-from models.continual.method import Start, Step
+from models.continual.method import Lesson, Start, Step
 from models.interactions import SequenceBatch
 from models.nets import Recommender
 from models.nets.heads import WEIGHT
 
 ITEMS, KNOWN, DIM = 9, 7, 4
+EVEN = Lesson(2, 2)
 
 
 def recommender(seed: int) -> Recommender:
@@ -51,9 +52,9 @@ def step(teacher: Recommender, student: Recommender, replayed: tuple[bool, bool]
     )
 
 
-def method(**parameters: Any) -> Distillation:
+def method(lesson: Lesson = EVEN, **parameters: Any) -> Distillation:
     config = LearningConfig(methods=("distillation",), parameters={"distillation": parameters})
-    start = Start({"items": torch.zeros(ITEMS, DIM)}, {"items": KNOWN})
+    start = Start({"items": torch.zeros(ITEMS, DIM)}, {"items": KNOWN}, lesson=lesson)
     return Distillation.initial(config).begun(start)
 
 
@@ -93,8 +94,8 @@ def softmax(scores: list[float]) -> list[float]:
     return [part / sum(parts) for part in parts]
 
 
-def found(given: Step, **parameters: Any) -> Tensor:
-    term = method(**parameters).loss(given)
+def found(given: Step, lesson: Lesson = EVEN, **parameters: Any) -> Tensor:
+    term = method(lesson, **parameters).loss(given)
     assert term is not None
     return term
 
@@ -143,15 +144,21 @@ def test_the_gradient_pulls_towards_the_teacher() -> None:
 
 
 def test_the_adaptive_weight_is_that_of_ader() -> None:
-    """√(old items / all items · replayed / new targets)."""
+    """√(old items / all items · replayed / new targets of the update), whatever a step has."""
     given = step(recommender(1), recommender(2), (False, True))
     fixed = found(given, adaptive=False)
     adapted = found(given, adaptive=True)
     assert float((adapted / fixed).detach()) == pytest.approx(math.sqrt(KNOWN / ITEMS * 2 / 2))
-    more = step(recommender(1), recommender(2), (True, True))
-    assert float((found(more) / found(more, adaptive=False)).detach()) == pytest.approx(
-        math.sqrt(KNOWN / ITEMS * 4 / 1)
-    )
+    share = KNOWN / ITEMS
+    for replayed in ((False, True), (True, True)):
+        given = step(recommender(1), recommender(2), replayed)
+        for on, lesson, expected in (
+            ("replayed", Lesson(30, 6), share * 6 / 30),
+            ("replayed", Lesson(0, 6), share),
+            ("both", Lesson(30, 6), share),
+        ):
+            adapted, fixed = (found(given, lesson, on=on, adaptive=a) for a in (True, False))
+            assert float((adapted / fixed).detach()) == pytest.approx(math.sqrt(expected))
 
 
 @pytest.mark.parametrize("parameters", [{"strength": 0.0}, {"on": "replayed"}])
