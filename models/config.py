@@ -165,6 +165,11 @@ class LearningConfig:
             )
         _between("gate_confidence", self.gate_confidence, 0.5, 0.9999)
 
+    @property
+    def unused(self) -> list[str]:
+        """Methods that are given parameters and not named in `methods`: these change nothing."""
+        return [name for name in self.parameters if name not in self.methods]
+
 
 def _one_of(name: str, value: str, allowed: Collection[str]) -> None:
     if value not in allowed:
@@ -184,8 +189,9 @@ def _each_once(name: str, values: Collection[str]) -> None:
 
 
 def _at_least(name: str, value: float, low: float) -> None:
-    if not value >= low:
-        raise ValueError(f"{name}: must be at least {low}, got {value}")
+    if not low <= value < float("inf"):
+        what = "finite" if value == float("inf") else f"at least {low}"
+        raise ValueError(f"{name}: must be {what}, got {value}")
 
 
 def _between(name: str, value: float, low: float, high: float, *, open_below: bool = False) -> None:

@@ -67,8 +67,9 @@ class Distillation(Method):
     al., 2020 (ADER, arXiv 2007.12000), equations 4 and 5; adversarial, Xu et al., 2017 (arXiv
     1709.00513). Deviations: a divergence, not a cross-entropy (the gradient is the same); over
     candidates, not the whole catalogue; targets for sizes of the sets; the discriminator reads
-    queries, which any candidates' scores are made from, where theirs reads logits of fixed classes, and no label. Nor is there a third player that learns, as in KDGAN
-    (Wang et al., 2018): the teacher stands still.
+    queries, which any candidates' scores are made from, where theirs reads logits of fixed classes,
+    and no label. Nor is there a third player that learns, as in KDGAN (Wang et al., 2018): the
+    teacher stands still.
     """
 
     name = "distillation"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -65,7 +66,9 @@ class Heard:
     excess: float = 0.0
 
     def after(self, loss: float, decay: float) -> Heard:
-        """With one loss more."""
+        """With one loss more; one that is no number says nothing."""
+        if not math.isfinite(loss):
+            return replace(self, excess=0.0)
         if self.updates < 2:
             return Heard(self.updates + 1, loss if self.updates else 0.0)
         excess = loss / max(self.level, 1e-12) - 1.0

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from models.config import LearningConfig
-from models.continual.method import EVERY, Method, Rehearsal, checked
+from models.continual.method import EVERY, Method, Rehearsal, checked, counted
 from models.interactions import Sample
 
 _AT_ONCE = 256
@@ -29,8 +29,8 @@ class Parameters:
 
     def __post_init__(self) -> None:
         checked("ratio", self.ratio, 0.0, 100.0)
-        checked("length", self.length, 2, 1_000)
-        checked("top", self.top, 1)
+        counted("length", self.length, 2, 1_000)
+        counted("top", self.top, 1)
 
 
 class GenerativeReplay(Method):
@@ -62,11 +62,11 @@ class GenerativeReplay(Method):
         state, chosen = given.parent, self.parameters
         wanted = round(chosen.ratio * given.fresh)
         length = min(chosen.length, state.config.max_history, len(state.items))
-        if wanted == 0 or length < 2 or state.updates == 0:
+        counts = state.counts.numpy()
+        if wanted == 0 or length < 2 or state.updates == 0 or not counts.any():
             return ()
         random = np.random.default_rng([given.seed, 3])
         kinds = ["", *state.net.heads.types]
-        counts = state.counts.numpy()
         first = random.choice(len(counts), size=wanted, p=counts / counts.sum())
         turn = np.arange(wanted) % len(kinds)
         parts = -(-wanted // _AT_ONCE)

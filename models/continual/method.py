@@ -235,7 +235,7 @@ class Method:
         return self
 
     def frozen(self) -> frozenset[str]:
-        """Parameters that this update must not move: `items`, `users`, `dense`."""
+        """Tables that this update must not move: `items`, `users`."""
         return frozenset()
 
     def pulls(self, start: Snapshot) -> Mapping[str, Quadratic]:
@@ -300,20 +300,25 @@ def checked(name: str, value: Any, low: float, high: float = float("inf")) -> No
     """For a `Parameters` to check a number with.
 
     Raises:
-        ValueError: it is no number within [low, high].
+        ValueError: it is no finite number within [low, high].
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ValueError(f"{name}: must be a number from {low:g} to {high:g}, got {value!r}")
+    infinite = float("inf")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not low <= value <= high or value == infinite:
+        bounds = f"to {high:g}" if high < infinite else "on, and finite"
+        raise ValueError(f"{name}: must be a number from {low:g} {bounds}, got {value!r}")
 
 
-def counted(name: str, value: Any, low: int) -> None:
+def counted(name: str, value: Any, low: int, high: int | None = None) -> None:
     """For a `Parameters` to check a whole number with.
 
     Raises:
-        ValueError: it is no whole number from `low` on.
+        ValueError: it is no whole number from `low` on, or to `high`.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise ValueError(f"{name}: must be a whole number from {low} on, got {value!r}")
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    if not is_count or value < low or (high is not None and value > high):
+        bounds = "on" if high is None else f"to {high}"
+        raise ValueError(f"{name}: must be a whole number from {low} {bounds}, got {value!r}")
 
 
 def penalty(method: Method, now: Snapshot, start: Snapshot) -> Tensor:

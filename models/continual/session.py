@@ -227,8 +227,6 @@ class Session:
             method.moved(name, Move(rows, gradient, values - before))
 
     def _move_dense(self, gradient: Tensor) -> None:
-        if "dense" in self._frozen:
-            return
         before = self.net.dense.clone() if self._watchers else self.net.dense
         self._dense.step(gradient)
         for method in self._watchers:

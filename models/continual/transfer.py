@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
-from models.continual.method import EVERY, Method, checked
+from models.continual.method import EVERY, Method, counted
 from models.parameters import Snapshot
+
+if TYPE_CHECKING:
+    from models.nets import Recommender
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +26,12 @@ class Parameters:
     """Updates in which everything learns, before the encoder stands still."""
 
     def __post_init__(self) -> None:
-        checked("after", self.after, 0)
+        counted("after", self.after, 0)
 
 
 class FeatureExtraction(Method):
-    """After its first updates the encoder stands still and the rows alone learn.
+    """After its first updates the encoder stands still, heads and temperature with it, and the rows
+    learn; beside methods that grow something on the encoder, so does what is grown.
 
     Source: Yosinski et al., 2014 (arXiv 1411.1792); as a control for continual learning Li and
     Hoiem, 2016 (arXiv 1606.09282), "feature extraction".
@@ -45,8 +49,13 @@ class FeatureExtraction(Method):
     def initial(cls, config: LearningConfig) -> Self:
         return cls(cls.chosen(config).after)
 
-    def frozen(self) -> frozenset[str]:
-        return frozenset({"dense"}) if self.updates >= self.after else frozenset()
+    def held(self, net: Recommender) -> Tensor | None:
+        if self.updates < self.after:
+            return None
+        grown = (part.layout(net.items.dim) for part in (net.blocks, net.adapters))
+        free = {name for layout in grown for name, _ in layout.shapes}
+        names = {name for name, _ in net.layout.shapes} - free
+        return net.layout.among(names, net.dense.device)
 
     def consolidate(self, learned: Snapshot, fisher: Fisher) -> Self:
         return type(self)(self.after, self.updates + 1)

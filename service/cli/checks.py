@@ -262,10 +262,20 @@ def _learner_findings(heartbeat: dict[str, Any] | None) -> Iterator[Finding]:
         yield Finding(f"learner: {heartbeat.get('state')}, version {heartbeat.get('version')}")
 
 
+def check_learning(settings: Settings) -> Iterator[Finding]:
+    """What is said of learning is heard."""
+    for name in settings.learning.unused:
+        yield Finding(
+            f"learning: parameters of {name}, which learns nothing: it is not among the methods",
+            f"name {name} in FRESHET_LEARNING__METHODS, or take its parameters out",
+        )
+
+
 CHECKS: Final[tuple[Check, ...]] = (
     check_python,
     check_data_dir,
     check_address,
     check_redis,
     check_database,
+    check_learning,
 )

@@ -45,6 +45,8 @@ _AWAY = (
 def run(settings: Settings) -> None:
     """Learn until SIGTERM or SIGINT; returns when it has ended cleanly."""
     torch.set_num_threads(settings.learner.threads or os.cpu_count() or 1)
+    for name in settings.learning.unused:
+        log.warning("parameters of a method that is not among the methods", method=name)
     stop = threading.Event()
     with _stopping_on_signals(stop), open_stores(settings) as stores:
         status = Status(stores.client, stores.keys)

@@ -307,6 +307,12 @@ def test_a_method_that_does_not_exist_is_refused() -> None:
         ("distillation", "temperature", "hot"),
         ("distillation", "adaptive", 1),
         ("generative-replay", "length", 1),
+        ("generative-replay", "length", 2.5),
+        ("generative-replay", "length", 1_001),
+        ("generative-replay", "top", 10.5),
+        ("feature-extraction", "after", 1.5),
+        ("ewc", "strength", float("inf")),
+        ("l2", "strength", float("nan")),
         ("adapters", "most", 7),
         ("reptile", "rate", 2),
         ("progressive", "width", 0),
@@ -323,6 +329,18 @@ def test_a_method_that_does_not_exist_is_refused() -> None:
 def test_a_value_out_of_range_is_refused_by_name(name: str, parameter: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"{name}: {parameter}: must be"):
         config(name, **{parameter: value})
+
+
+@pytest.mark.parametrize("name", ["weight_decay", "replay_ratio", "gate_margin"])
+def test_a_setting_that_is_not_finite_is_refused_by_name(name: str) -> None:
+    for value, sentence in ((float("inf"), "finite"), (float("nan"), "at least 0.0")):
+        with pytest.raises(ValueError, match=f"{name}: must be {sentence}, got"):
+            LearningConfig(**{name: value})
+
+
+def test_parameters_of_a_method_that_is_not_named_are_known_to_change_nothing() -> None:
+    given = {"ewc": {"strength": 2.0}, "l2": {"strength": 3.0}}
+    assert LearningConfig(methods=("l2",), parameters=given).unused == ["ewc"]
 
 
 def test_methods_stand_together_in_any_order() -> None:

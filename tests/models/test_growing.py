@@ -213,6 +213,14 @@ def test_the_level_is_a_running_mean() -> None:
     assert heard == Heard(4, 0.75 * level + 0.25 * 3.0, 3.0 / level - 1.0)
 
 
+def test_a_loss_that_is_no_number_leaves_the_level_as_it_was() -> None:
+    heard = Heard()
+    for loss in (9.0, 4.0, float("nan"), float("inf")):
+        heard = heard.after(loss, 0.75)
+    assert heard == Heard(2, 4.0, 0.0)
+    assert heard.after(5.0, 0.75).excess == 0.25
+
+
 def test_units_are_bounded_and_numbered_for_life() -> None:
     net = Recommender.initial(CONFIG)
     method = demanding(9.0, 2.0, 3.0, units=3, most=5, prune=0.5)

@@ -104,6 +104,32 @@ def test_the_encoder_stands_still_and_the_rows_learn() -> None:
     assert all(not torch.equal(a, b) for a, b in pairwise(rows))
 
 
+@pytest.mark.parametrize(
+    ("beside", "parameters", "grown"),
+    [
+        ("progressive", {"every": 1, "width": 3}, "progressive.0.output"),
+        ("adapters", {"domains": 2}, "adapter_up"),
+    ],
+)
+def test_what_is_grown_on_an_encoder_that_stands_still_learns(
+    beside: str, parameters: dict[str, int], grown: str
+) -> None:
+    settings = dataclasses.replace(
+        CONFIG, methods=("feature-extraction", beside), parameters={beside: parameters}
+    )
+    first, second, *_ = windows(checkerboard())
+    state = learn_window(LearningState.initial(settings), first, seed=0, draw=()).state
+    after = learn_window(state, second, seed=1, draw=()).state
+    before, now = (one.net.layout.views(one.net.dense) for one in (state, after))
+    assert all(torch.equal(part, now[name]) for name, part in before.items())
+    assert now[grown].any()
+
+
+def test_nothing_is_made_up_where_no_item_was_met(parent: LearningState) -> None:
+    unmet = dataclasses.replace(parent, counts=torch.zeros_like(parent.counts))
+    assert made_up(unmet, 20) == []
+
+
 def test_reptile_moves_the_first_row_towards_what_new_rows_became() -> None:
     config = LearningConfig(methods=("reptile",), parameters={"reptile": {"rate": 0.25}})
     first, second = torch.tensor([[4.0, 0.0], [2.0, 2.0]]), torch.tensor([[0.0, 8.0]])

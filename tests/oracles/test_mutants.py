@@ -222,8 +222,8 @@ MUTANTS: list[tuple[str, type[Any], str, Any, Check]] = [
     (
         "the encoder goes on learning",
         FeatureExtraction,
-        "frozen",
-        lambda self: frozenset(),
+        "held",
+        lambda self, net: None,
         test_rehearsing.test_the_encoder_stands_still_and_the_rows_learn,
     ),
     (
