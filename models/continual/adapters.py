@@ -12,9 +12,9 @@ from torch import Tensor
 from models.config import LearningConfig
 from models.continual.domains import Domains
 from models.continual.fisher import Fisher
-from models.continual.method import EVERY, Method, counted
+from models.continual.method import EVERY, Method, Start, counted
 from models.nets.adapters import Adapters
-from models.parameters import Snapshot
+from models.parameters import Snapshot, grown
 
 if TYPE_CHECKING:
     from models.nets import Recommender
@@ -46,7 +46,8 @@ class DomainAdapters(Method):
     """After its first updates the encoder stands still; adapters by domain learn, and the rows.
 
     A question's domain is that of the user's latest item (`models.nets.adapters`), an item's the
-    cluster it was put into after the update in which it came (`Domains`). A domain that is new gets
+    cluster it was put into after the first update that trained on it (`Domains`); its row says
+    nothing while all who have met it are held out. A domain that is new gets
     its adapter at the start of the next update, and until then its questions go through none. Heads
     and the temperature, which all domains share, go on learning.
 
@@ -59,12 +60,19 @@ class DomainAdapters(Method):
     parameter_type: ClassVar = Parameters
 
     def __init__(
-        self, parameters: Parameters, seed: int, updates: int = 0, domains: Domains | None = None
+        self,
+        parameters: Parameters,
+        seed: int,
+        updates: int = 0,
+        domains: Domains | None = None,
+        met: Tensor | None = None,
     ) -> None:
+        """`met` [N] bool is which items have been trained on; None: all that there are."""
         self.parameters = parameters
         self.seed = seed
         self.updates = updates
         self.domains = domains
+        self.met = met
 
     @classmethod
     def initial(cls, config: LearningConfig) -> Self:
@@ -78,6 +86,14 @@ class DomainAdapters(Method):
         adapters = Adapters(tuple(range(len(self.domains.centres))), rank)
         return net.with_adapters(adapters, self.domains.of, seed)
 
+    def begun(self, start: Start) -> Self:
+        met, known = self.met, start.known["items"]
+        if met is None:
+            met = torch.ones(known, dtype=torch.bool)
+        met = grown(met, len(start.weights["items"]), False)
+        met[slice(known, None) if start.lesson.items is None else start.lesson.items] = True
+        return type(self)(self.parameters, self.seed, self.updates, self.domains, met)
+
     def held(self, net: Recommender) -> Tensor | None:
         if self.domains is None:
             return None
@@ -85,16 +101,18 @@ class DomainAdapters(Method):
 
     def consolidate(self, learned: Snapshot, fisher: Fisher) -> Self:
         updates, domains = self.updates + 1, self.domains
-        if updates >= self.parameters.after and len(learned["items"]):
+        if updates >= self.parameters.after and (self.met is None or bool(self.met.any())):
             vectors, given = learned["items"].cpu(), self.parameters
             if domains is None:
-                domains = Domains.found(vectors, given.domains, self.seed)
+                domains = Domains.found(vectors, given.domains, self.seed, self.met)
             else:
-                domains = domains.grown(vectors, given.most)
-        return type(self)(self.parameters, self.seed, updates, domains)
+                domains = domains.grown(vectors, given.most, self.met)
+        return type(self)(self.parameters, self.seed, updates, domains, self.met)
 
     def state_dict(self) -> dict[str, Tensor]:
         kept = {"updates": torch.tensor([self.updates])}
+        if self.met is not None:
+            kept["met"] = self.met
         if self.domains is not None:
             kept |= {name: getattr(self.domains, name) for name in _PARTS}
         return kept
@@ -102,4 +120,5 @@ class DomainAdapters(Method):
     def load(self, tensors: Mapping[str, Tensor]) -> Self:
         found = {name: tensors[name] for name in _PARTS if name in tensors}
         domains = Domains(**found) if found else None
-        return type(self)(self.parameters, self.seed, int(tensors["updates"]), domains)
+        met = tensors.get("met")
+        return type(self)(self.parameters, self.seed, int(tensors["updates"]), domains, met)

@@ -13,6 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.nets.adapters import NO_DOMAIN
+from models.parameters import grown
+
 _ROUNDS = 20
 
 
@@ -31,7 +34,7 @@ class Domains:
     Attributes:
         centres: [C, D] of length 1.
         least: [1], the cosine of the first item that is farthest from its centre with that.
-        of: [N] int64, the domain of each item.
+        of: [N] int64, the domain of each item; `NO_DOMAIN` for one that is not placed yet.
     """
 
     centres: Tensor
@@ -39,15 +42,16 @@ class Domains:
     of: Tensor
 
     @classmethod
-    def found(cls, vectors: Tensor, count: int, seed: int) -> Self:
+    def found(cls, vectors: Tensor, count: int, seed: int, ready: Tensor | None = None) -> Self:
         """At most `count` domains of the first items.
 
         Args:
             vectors: [N, D] on the CPU.
             count: how many, at least 1.
             seed: of the items that are centres before the first round.
+            ready: [N] bool, at least one of which is; the others are not placed. None: all are.
         """
-        items = F.normalize(vectors, dim=1)
+        items = F.normalize(vectors if ready is None else vectors[ready], dim=1)
         chosen = np.random.default_rng(seed).permutation(len(items))[:count]
         centres = items[torch.from_numpy(np.sort(chosen))]
         for _ in range(_ROUNDS):
@@ -56,21 +60,26 @@ class Domains:
             empty = torch.bincount(nearest, minlength=len(centres)) == 0
             centres = torch.where(empty[:, None], centres, F.normalize(sums, dim=1))
         closest = (items @ centres.T).max(1)
-        return cls(centres, closest.values.min()[None], closest.indices)
+        of = torch.full((len(vectors),), NO_DOMAIN)
+        of[slice(None) if ready is None else ready] = closest.indices
+        return cls(centres, closest.values.min()[None], of)
 
-    def grown(self, vectors: Tensor, most: int) -> Self:
-        """With all items of `vectors` [N', D] placed; those that were stay where they are.
+    def grown(self, vectors: Tensor, most: int, ready: Tensor | None = None) -> Self:
+        """With all items that are ready placed; those that were stay where they are.
 
         Args:
-            vectors: of all items, those that are placed first.
+            vectors: [N', D] of all items.
             most: domains that there may be.
+            ready: [N'] bool; None: all are.
         """
-        centres, of = self.centres, self.of.tolist()
-        for vector in F.normalize(vectors[len(of) :], dim=1):
+        centres, of = self.centres, grown(self.of, len(vectors), NO_DOMAIN)
+        wanted = of == NO_DOMAIN if ready is None else (of == NO_DOMAIN) & ready
+        rows = wanted.nonzero()[:, 0]
+        for row, vector in zip(rows.tolist(), F.normalize(vectors[rows], dim=1), strict=True):
             cosines = centres @ vector
             if len(centres) < most and float(cosines.max()) < float(self.least):
-                of.append(len(centres))
+                of[row] = len(centres)
                 centres = torch.cat([centres, vector[None]])
             else:
-                of.append(int(cosines.argmax()))
-        return type(self)(centres, self.least, torch.tensor(of, dtype=torch.int64))
+                of[row] = int(cosines.argmax())
+        return type(self)(centres, self.least, of)

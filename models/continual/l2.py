@@ -30,7 +30,8 @@ class Parameters:
 class L2(Method):
     """½ λ Σ_i (θ_i − θ*_i)² with θ* the weights that the update starts from.
 
-    What is new in an update, rows or units, has no anchor and feels no pull.
+    What is new in an update, rows or units, has no anchor and feels no pull, nor has a user who was
+    set aside until then.
 
     Source: the L2 baseline of Kirkpatrick et al., 2017 (arXiv 1612.00796), figure 2.
     """

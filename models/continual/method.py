@@ -60,10 +60,12 @@ class Lesson:
 
     Attributes:
         new, replayed: targets, each counted once.
+        items: rows of the item table that the samples name, [n] int64; None: all of them.
     """
 
     new: int = 1
     replayed: int = 1
+    items: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +76,32 @@ class Start:
     Attributes:
         weights: by parameter name, on the device of the update.
         known: rows of each table that the parent had; those behind are new.
+        restarted: those among them that begin anew, by table: users whom no gradient has reached,
+            for they were set aside when they came.
         before, after: the parent's layout of `dense`, and the present one.
         lesson: what is to be learned.
     """
 
     weights: Snapshot
     known: Mapping[str, int]
+    restarted: Mapping[str, Tensor] = field(default_factory=dict)
     before: Layout = field(default_factory=Layout)
     after: Layout = field(default_factory=Layout)
     lesson: Lesson = Lesson()
+
+    def newcomers(self, table: str) -> Tensor:
+        """The rows [n] int64 of a table that begin in this update."""
+        rows = self.weights[table]
+        new = torch.arange(self.known[table], len(rows), device=rows.device)
+        return torch.cat([self.restarted.get(table, new[:0]), new])
 
     def aligned(self, name: str, kept: Tensor | None, *, born: bool = False) -> Tensor:
         """A copy of what a method keeps of a parameter, in the shape that this has now.
 
         Args:
             name: of the parameter.
-            kept: in the shape that it had in the parent; None where nothing is kept.
+            kept: in the shape that it had in the parent; None where nothing is kept. Of rows that
+                begin anew nothing is taken.
             born: whether what is new takes the value of the weight; else it is 0.
         """
         now = self.weights[name]
@@ -100,6 +112,8 @@ class Start:
         if name == "dense" and self.before != self.after:
             return self.before.carried(kept, self.after, new)
         new[: len(kept)] = kept
+        if name in self.restarted:
+            new[self.restarted[name]] = 0.0
         return new
 
 

@@ -33,7 +33,7 @@ class Reptile(Method):
     """φ ← φ + ε (mean of the rows that were new in an update, as it left them − φ), per table.
 
     A new row is one task, its few events the task's data, the update's own steps the inner loop. A
-    row that is new starts in the direction of φ, as long as rows are that know nothing, plus some
+    row that is new, or was set aside until now, starts in the direction of φ, as long as rows are that know nothing, plus some
     of its noise. Before any update φ is 0 and rows start as they would without the method.
 
     Source: Nichol et al., 2018 (arXiv 1803.02999), algorithm 1 with a batch of tasks. Deviation:
@@ -48,7 +48,7 @@ class Reptile(Method):
     def __init__(self, parameters: Parameters, first: Mapping[str, Tensor]) -> None:
         self.parameters = parameters
         self.first = dict(first)
-        self._known: Mapping[str, int] = {}
+        self._new: dict[str, Tensor] = {}
 
     @classmethod
     def initial(cls, config: LearningConfig) -> Self:
@@ -63,13 +63,14 @@ class Reptile(Method):
 
     def begun(self, start: Start) -> Self:
         twin = type(self)(self.parameters, self.first)
-        twin._known = start.known
+        twin._new = {table: start.newcomers(table) for table in start.known}
         return twin
 
     def consolidate(self, learned: Snapshot, fisher: Fisher) -> Self:
         first = dict(self.first)
-        for table, known in self._known.items():
-            rows = learned[table][known:]
+        for table, new in self._new.items():
+            rows = learned[table][new]
+            rows = rows[rows.any(1)]  # those of users set aside are empty
             if len(rows):
                 mean, old = rows.mean(0), first.get(table)
                 rate = self.parameters.rate

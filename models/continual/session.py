@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -44,13 +45,20 @@ class Session:
         self.row_states = {
             name: rows.grown(sizes[name], device) for name, rows in state.row_states.items()
         }
-        self.net.users.restart(self._untrained_users())
         known = {"items": len(state.net.items), "users": len(state.net.users)}
-        self._welcome(state.methods.values(), known)
-        self.start: Snapshot = {
-            name: tensor.clone() for name, tensor in self.net.snapshot().items()
-        }
-        begin = Start(self.start, known, state.net.layout, self.net.layout, lesson)
+        untrained = self._untrained_users()
+        self.net.users.restart(untrained)
+        begin = Start(
+            self.net.snapshot(),
+            known,
+            {"users": untrained[untrained < known["users"]]},
+            state.net.layout,
+            self.net.layout,
+            lesson,
+        )
+        self._welcome(state.methods.values(), begin)
+        self.start: Snapshot = {name: part.clone() for name, part in begin.weights.items()}
+        begin = replace(begin, weights=self.start)
         self.methods: dict[str, Method] = {
             name: method.begun(begin) for name, method in state.methods.items()
         }
@@ -95,12 +103,12 @@ class Session:
             held,
         )
 
-    def _welcome(self, methods: Iterable[Method], known: Mapping[str, int]) -> None:
-        """Let methods say where rows begin that the parent does not have."""
-        for method in methods:
-            for name, table in (("items", self.net.items), ("users", self.net.users)):
-                new = table.rows[known[name] :]
-                new.copy_(method.newcomers(name, new))
+    def _welcome(self, methods: Iterable[Method], begin: Start) -> None:
+        """Let methods say where rows begin of which the parent knows nothing."""
+        for name, table in (("items", self.net.items), ("users", self.net.users)):
+            new = begin.newcomers(name)
+            for method in methods:
+                table.rows[new] = method.newcomers(name, table.rows[new])
 
     @property
     def _anchored(self) -> bool:

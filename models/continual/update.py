@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from models.config import LearningConfig
@@ -97,7 +98,8 @@ def update(
     """
     of = (state.items.rows, state.users.rows, state.net.heads.types)
     both, fresh = SampleSet.of([*new, *drawn], *of), SampleSet.of(new, *of)
-    lesson = Lesson(fresh.positions, both.positions - fresh.positions)
+    named = torch.from_numpy(np.unique(both.items[both.items >= 0]))
+    lesson = Lesson(fresh.positions, both.positions - fresh.positions, named)
     session = Session(state, seed, device, rate, lesson)
     losses, steps = [], 0
     passes, size = _plan(len(both), state.config, epochs)

@@ -112,6 +112,11 @@ def test_the_doctor_finds_a_running_set_up_well(migrated: Path, server: Embedded
         ({"FRESHET_DATABASE_URL": "mysql://x"}, "mysql", "FRESHET_DATABASE_URL"),
         ({"FRESHET_DATABASE_URL": "sqlite:///empty.sqlite"}, "revision None", "freshet migrate"),
         ({"FRESHET_DATA_DIR": "/proc/freshet"}, "cannot be written", "FRESHET_DATA_DIR"),
+        (
+            {"FRESHET_LEARNING__PARAMETERS": '{"ewc": {"strength": 5}}'},
+            "parameters of ewc",
+            "FRESHET_LEARNING__METHODS",
+        ),
     ],
 )
 def test_the_doctor_names_what_is_wrong_and_the_remedy(
