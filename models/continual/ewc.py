@@ -47,6 +47,7 @@ class Ewc(Method):
     def __init__(
         self, strength: float, importance: Mapping[str, Tensor], anchor: Mapping[str, Tensor]
     ) -> None:
+        """`anchor` means nothing where `importance` is 0."""
         self.strength = strength
         self.importance = dict(importance)
         self.anchor = dict(anchor)
@@ -59,7 +60,7 @@ class Ewc(Method):
         importance, anchor = {}, {}
         for name in start.weights:
             importance[name] = start.aligned(name, self.importance.get(name))
-            anchor[name] = start.aligned(name, self.anchor.get(name), born=True)
+            anchor[name] = start.aligned(name, self.anchor.get(name))
         return type(self)(self.strength, importance, anchor)
 
     def pulls(self, start: Snapshot) -> Mapping[str, Quadratic]:

@@ -95,17 +95,17 @@ class Start:
         new = torch.arange(self.known[table], len(rows), device=rows.device)
         return torch.cat([self.restarted.get(table, new[:0]), new])
 
-    def aligned(self, name: str, kept: Tensor | None, *, born: bool = False) -> Tensor:
-        """A copy of what a method keeps of a parameter, in the shape that this has now.
+    def aligned(self, name: str, kept: Tensor | None) -> Tensor:
+        """A copy of what a method keeps of a parameter, in the shape that this has now, with 0 for
+        what is new.
 
         Args:
             name: of the parameter.
             kept: in the shape that it had in the parent; None where nothing is kept. Of rows that
                 begin anew nothing is taken.
-            born: whether what is new takes the value of the weight; else it is 0.
         """
         now = self.weights[name]
-        new = now.clone() if born else torch.zeros_like(now)
+        new = torch.zeros_like(now)
         if kept is None:
             return new
         kept = kept.to(now.device)

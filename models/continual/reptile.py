@@ -33,8 +33,9 @@ class Reptile(Method):
     """φ ← φ + ε (mean of the rows that were new in an update, as it left them − φ), per table.
 
     A new row is one task, its few events the task's data, the update's own steps the inner loop. A
-    row that is new, or was set aside until now, starts in the direction of φ, as long as rows are that know nothing, plus some
-    of its noise. Before any update φ is 0 and rows start as they would without the method.
+    row that is new, or was set aside until now, starts in the direction of φ, as long as rows are
+    that know nothing, plus some of its noise. Before any update φ is 0 and rows start as they would
+    without the method.
 
     Source: Nichol et al., 2018 (arXiv 1803.02999), algorithm 1 with a batch of tasks. Deviation:
     only the direction of rows is meta-learned (new rows are short, so that they turn fast); the

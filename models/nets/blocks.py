@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.nets.encoder import Dense
 from models.parameters import Layout, chosen_initial_rows
 
-Dense = Mapping[str, Tensor]
 INPUT, BIAS, OUTPUT = "input", "bias", "output"
 
 

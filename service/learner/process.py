@@ -45,8 +45,7 @@ _AWAY = (
 def run(settings: Settings) -> None:
     """Learn until SIGTERM or SIGINT; returns when it has ended cleanly."""
     torch.set_num_threads(settings.learner.threads or os.cpu_count() or 1)
-    for name in settings.learning.unused:
-        log.warning("parameters of a method that is not among the methods", method=name)
+    warn_of_unused(settings)
     stop = threading.Event()
     with _stopping_on_signals(stop), open_stores(settings) as stores:
         status = Status(stores.client, stores.keys)
@@ -55,6 +54,12 @@ def run(settings: Settings) -> None:
             follow(lambda: Learner(stores, settings, status, stop=stop), status, stop, settings)
         finally:
             status.stop()
+
+
+def warn_of_unused(settings: Settings) -> None:
+    """Say which parameters change nothing, as their method is not named."""
+    for name in settings.learning.unused:
+        log.warning("parameters of a method that is not among the methods", method=name)
 
 
 def follow(

@@ -334,8 +334,9 @@ def test_a_value_out_of_range_is_refused_by_name(name: str, parameter: str, valu
 @pytest.mark.parametrize("name", ["weight_decay", "replay_ratio", "gate_margin"])
 def test_a_setting_that_is_not_finite_is_refused_by_name(name: str) -> None:
     for value, sentence in ((float("inf"), "finite"), (float("nan"), "at least 0.0")):
+        given: dict[str, Any] = {name: value}
         with pytest.raises(ValueError, match=f"{name}: must be {sentence}, got"):
-            LearningConfig(**{name: value})
+            LearningConfig(**given)
 
 
 def test_parameters_of_a_method_that_is_not_named_are_known_to_change_nothing() -> None:

@@ -186,7 +186,12 @@ def test_at_the_same_rate_nothing_is_caught_up(monkeypatch: pytest.MonkeyPatch) 
     start = random(23, 5, seed=9)
     pull = Quadratic(1.0, random(23, 5, seed=1).square(), random(23, 5, seed=2))
     looks, finish = [], TableOptimizer.finish
-    monkeypatch.setattr(TableOptimizer, "finish", lambda self: (looks.append(1), finish(self)))
+
+    def watched(self: TableOptimizer) -> None:
+        looks.append(self)
+        finish(self)
+
+    monkeypatch.setattr(TableOptimizer, "finish", watched)
     steady, _ = run_both(pull, start, at_start=False, rates=(1.0, 1.0, 1.0))
     assert len(looks) == 1
     falling, _ = run_both(pull, start, at_start=False, rates=(1.0, 0.5, 0.5))

@@ -15,12 +15,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
+from models.config import LearningConfig
 from models.continual.window import Candidate, learn_window
 from service.domain.versions import WindowStatus
 from service.learner.learner import Learner
 from service.learner.learning import Abandoned
-from service.learner.process import follow
+from service.learner.process import follow, warn_of_unused
 from service.settings import Settings
 from tests.conftest import ValkeyServer, start_valkey
 from tests.service.learner.world import World, clicks, opened, post, settle, small_settings
@@ -56,6 +58,13 @@ def following(world: World) -> Iterator[None]:
         thread.join(30)
         world.status.stop()
         assert not thread.is_alive()
+
+
+def test_parameters_without_their_method_are_warned_of() -> None:
+    learning = LearningConfig(methods=("l2",), parameters={"ewc": {"strength": 2.0}, "l2": {}})
+    with capture_logs() as said:
+        warn_of_unused(Settings(learning=learning))
+    assert [(line["log_level"], line["method"]) for line in said] == [("warning", "ewc")]
 
 
 @pytest.mark.processes
