@@ -224,8 +224,8 @@ class Method:
         """The recommender that an update begins with: `net`, or one with other blocks or
         adapters.
 
-        Called before weights are taken as the start. Whatever has the shape of the dense weights
-        is realigned by what comes out, and a version says what it has of them, so that nothing
+        Called before weights are taken as the start, and not where nothing new is to be learned,
+        for nothing is consolidated then. Whatever has the shape of the dense weights is realigned by what comes out, and a version says what it has of them, so that nothing
         but this hook needs to know.
 
         Args:
