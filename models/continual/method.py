@@ -225,8 +225,9 @@ class Method:
         adapters.
 
         Called before weights are taken as the start, and not where nothing new is to be learned,
-        for nothing is consolidated then. Whatever has the shape of the dense weights is realigned by what comes out, and a version says what it has of them, so that nothing
-        but this hook needs to know.
+        for nothing is consolidated then. Whatever has the shape of the dense weights is
+        realigned by what comes out, and a version says what it has of them, so that nothing but
+        this hook needs to know.
 
         Args:
             net: the update's own copy; `Recommender.with_blocks` and `with_adapters` make another
