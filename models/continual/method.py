@@ -253,6 +253,13 @@ class Method:
         """Tables that this update must not move: `items`, `users`."""
         return frozenset()
 
+    def held(self, net: Recommender) -> Tensor | None:
+        """The dense weights of `net` that this update must not move, [P] bool; None: all may.
+
+        Whatever would move them, gradient, momentum or pull, does not, to the bit.
+        """
+        return None
+
     def pulls(self, start: Snapshot) -> Mapping[str, Quadratic]:
         """A quadratic penalty by parameter name, of the shapes of `start`; asked once, when begun.
 
@@ -263,13 +270,6 @@ class Method:
 
     def sparse(self, net: Recommender) -> GroupLasso | None:
         """A group-sparse penalty on the dense weights of `net`; asked once, when begun."""
-        return None
-
-    def held(self, net: Recommender) -> Tensor | None:
-        """The dense weights of `net` that this update must not move, [P] bool; None: all may.
-
-        Whatever would move them, gradient, momentum or pull, does not, to the bit.
-        """
         return None
 
     def loss(self, step: Step) -> Tensor | None:
