@@ -10,20 +10,9 @@ from models.config import LearningConfig
 from models.interactions import SequenceBatch
 from models.nets import Recommender, encoder_of
 from models.registry import ENCODERS
-
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda",
-        marks=[
-            pytest.mark.cuda,
-            pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
-        ],
-    ),
-]
+from tests.models.devices import each_device
 
 each_encoder = pytest.mark.parametrize("encoder", sorted(ENCODERS))
-each_device = pytest.mark.parametrize("device", DEVICES)
 
 
 def recommender(

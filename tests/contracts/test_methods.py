@@ -23,6 +23,7 @@ from models.continual.update import update
 from models.continual.window import Candidate, learn_window
 from models.interactions import Event, Sample
 from models.registry import ENCODERS, METHODS, encoders_of, methods_with
+from tests.models.devices import each_device
 from tests.models.tastes import checkerboard, event, learned, purity, windows
 
 PAIRS = [(name, encoder) for name in METHODS for encoder in sorted(method_named(name).encoders)]
@@ -58,16 +59,6 @@ ON: dict[str, dict[str, Any]] = {
 HEADS: dict[str | None, tuple[str, ...]] = {"soft-sharing": ("click", "purchase")}
 """By method, the heads without which it has nothing to do."""
 
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda",
-        marks=[
-            pytest.mark.cuda,
-            pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
-        ],
-    ),
-]
 
 each_method = pytest.mark.parametrize("name", METHODS)
 each_pair = pytest.mark.parametrize(("name", "encoder"), PAIRS)
@@ -257,7 +248,7 @@ def tensors(thing: Any) -> Iterator[Tensor]:
 
 
 @each_method
-@pytest.mark.parametrize("device", DEVICES)
+@each_device
 def test_it_learns_anywhere_and_leaves_nothing_there(name: str, device: str) -> None:
     """Beside others that hold weights still and grow; the version lies on the CPU."""
     names = tuple(dict.fromkeys((name, "fine-tuning", "progressive", "den")))

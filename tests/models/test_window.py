@@ -14,6 +14,7 @@ from models.continual.state import LearningState
 from models.continual.window import Candidate, learn_window
 from models.parameters import Bundle
 from models.registry import ENCODERS
+from tests.models.devices import each_device
 from tests.models.tastes import checkerboard, event, key, learned, purity, windows
 
 CONFIG = LearningConfig(embedding_dim=16, min_steps=10, fisher_samples=64, probe_share=0.1)
@@ -191,19 +192,7 @@ def test_the_draw_is_learned() -> None:
 
 
 @each_encoder
-@pytest.mark.parametrize(
-    "device",
-    [
-        "cpu",
-        pytest.param(
-            "cuda",
-            marks=[
-                pytest.mark.cuda,
-                pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
-            ],
-        ),
-    ],
-)
+@each_device
 def test_what_is_learned_lies_on_the_cpu_wherever_it_was_learned(encoder: str, device: str) -> None:
     config = configured(encoder, embedding_dim=32, min_steps=40)
     state = LearningState.initial(config)
