@@ -70,6 +70,14 @@ def test_cold_takes_the_full_passes_and_warm_those_of_an_update(stream: Stream) 
     assert _after(WarmRetrain(setup), stream, 1)["positions_trained"] == 1 * 140
 
 
+def test_whole_periods_hold_nobody_out_and_windows_do_as_the_service(stream: Stream) -> None:
+    setup = _setup(holdout_share=0.5, epochs=1, methods=())
+    assert _after(Learner(setup), stream, 1)["positions_trained"] == 20
+    in_windows = dataclasses.replace(setup, window=10)
+    learned = _after(Learner(in_windows), stream, 1)["positions_trained"]
+    assert learned > 20, "what the base held out is learned with the first window"
+
+
 def test_nobody_is_held_out_of_a_retrain(stream: Stream) -> None:
     costs = _after(FullRetrain(_setup(holdout_share=0.5, full_epochs=1)), stream, 1)
 
