@@ -2,7 +2,9 @@
 
 stream.py      events in time order, cut into a base and periods
 periods.py     where it is cut
+sightings.py   when each item was met
 questions.py   what is asked of an arm: a user, and what they did before now
+asking.py      the questions of a stretch, and what is known of their answers
 scores.py      what an arm answers with, and the rank of a target in it
 arm.py         the one protocol behind which every method stands
 arms.py        the register of all of them

@@ -20,7 +20,9 @@ class ArmSetup:
     seed: int = 0
     device: str = "cpu"
     window: int | None = None
-    """Events in one update of a learning arm; a whole period when None."""
+    """Events in one update of a learning arm; all that it is given when None."""
+    weights_windows: int | None = None
+    """How often `Arm.update` is called in a period; after each micro-window when None."""
     progress: Callable[[float], None] | None = None
     """Told the share of a fit or an update that is done."""
     bases: dict[Hashable, object] = field(default_factory=dict)
@@ -32,15 +34,23 @@ class Arm(ABC):
 
     An arm speaks in the stream's rows. Rows are given in the order of first appearance, so an arm
     that has learned up to some event covers the first `num_items` rows and no others.
+
+    A period comes in one piece, or in micro-windows: each is asked, then observed, and every so
+    many of them are an update. What is counted in passing belongs into `observe`, what takes a
+    while into `update`; a plain learner has the second alone. Arms to whom an update means "a
+    period" take it for what they are given: with several updates in a period it is so much less.
     """
 
     @abstractmethod
     def fit(self, base: Slice) -> None:
         """Learn the base, before anything is asked."""
 
+    def observe(self, stretch: Slice) -> None:  # noqa: B027 - most arms have nothing to do here
+        """Take note of a micro-window that has just been answered for, before any update."""
+
     @abstractmethod
     def update(self, period: Slice) -> None:
-        """Learn a period that has just been answered for."""
+        """Learn a period, or its latest micro-windows, answered for and observed before."""
 
     @abstractmethod
     def scores(self, questions: Questions) -> Scores:

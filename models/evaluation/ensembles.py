@@ -19,9 +19,9 @@ from models.ranking.ensemble import joined_vectors
 class Ensemble(Learner):
     """The service's own update, answered for by its last versions together.
 
-    A version is what a period ended with. All answer, each with its own weights, and the mean of
-    their scores ranks (`joined_vectors`: with items that older ones do not know). Nothing is
-    learned differently, and no more than so many versions are kept.
+    A version is what an update ended with, of a period or a part of it. All answer, each with its
+    own weights, and the mean of their scores ranks (`joined_vectors`: with items that older ones do
+    not know). Nothing is learned differently, and no more than so many versions are kept.
 
     Source: snapshot ensembles, Huang et al., 2017 (arXiv 1704.00109). Deviations: the snapshots are
     taken where the stream is cut, not at the lows of a cyclic learning rate, so they have learned

@@ -27,7 +27,7 @@ class Learner(Arm):
 
     The base is learned as one window with the passes of a full retrain (`full_epochs`), every
     period as the service learns a window (`epochs`, replay, penalties), or as several where
-    `window` is set.
+    `window` is set. Micro-windows are nothing to it but through `update`.
     Arms that differ in methods alone share the base: no method does anything before the first
     update. It is consolidated under every method that works with the encoder, so that each arm
     finds what its own remembers. Nobody is held out of an update of a whole period: no gate judges

@@ -114,7 +114,7 @@ def _with(stream: Stream, behind: Ints, user: Ints, item: Ints, **parts: Any) ->
         weight=stream.weight[rows],
         types=[stream.types[row] for row in rows],
         items_so_far=stream.items_so_far[rows],
-        bounds=stream.bounds + np.searchsorted(behind, stream.bounds),
+        cuts=stream.cuts + np.searchsorted(behind, stream.cuts),
         **parts,
     )
 

@@ -1,4 +1,4 @@
-"""Where a stream is cut into a base and periods."""
+"""Where a stream is cut into a base and periods, and a period into stretches."""
 
 from __future__ import annotations
 
@@ -52,3 +52,45 @@ def own_bounds(period: Ints, num_periods: int | None) -> Ints:
     last = len(names) if num_periods is None else min(len(names), num_periods + 1)
     cuts = [int(np.searchsorted(period, name, side="right")) for name in names[:last]]
     return np.asarray([0, *cuts], dtype=np.int64)
+
+
+def stretch_bounds(time_ms: Ints, bounds: Ints, number: int) -> Ints:
+    """Bounds [T·number+2]: the base, then each period in `number` stretches of equal count.
+
+    No instant is cut in two, but where a period begins within one.
+
+    Args:
+        time_ms: of each event [E], ascending.
+        bounds: of base and periods [T+2].
+        number: stretches of each period, 1 for the periods as they are.
+
+    Raises:
+        ValueError: a period has too few instants for so many.
+    """
+    if number < 1:
+        raise ValueError(f"micro-windows: must be at least 1, got {number}")
+    steps = np.arange(number) / number
+    cuts = np.round(bounds[1:-1, None] + np.diff(bounds)[1:, None] * steps).astype(np.int64)
+    cuts[:, 1:] = np.searchsorted(time_ms, time_ms[cuts[:, 1:] - 1], side="right")
+    cuts = np.concatenate((bounds[:1], cuts.ravel(), bounds[-1:]))
+    if (short := np.flatnonzero(np.diff(cuts)[1:] < 1)).size:
+        raise ValueError(
+            f"period {short[0] // number + 1} has too few events at different times for"
+            f" {number} micro-windows"
+        )
+    return cuts
+
+
+def updates_of(micro_windows: int, weights_windows: int | None) -> int:
+    """How often the weights of a period's `micro_windows` are learned: after each when None.
+
+    Raises:
+        ValueError: so many updates do not divide them.
+    """
+    updates = micro_windows if weights_windows is None else weights_windows
+    if updates < 1 or micro_windows % updates:
+        raise ValueError(
+            f"weights-windows: must divide the micro-windows, and {updates} does not divide"
+            f" {micro_windows}"
+        )
+    return updates

@@ -35,7 +35,7 @@ class Popularity(Arm):
 
 
 class RecentPopularity(Arm):
-    """Events per item in the last period alone."""
+    """Events per item in the last update alone: a period, or so much less as it is cut into."""
 
     def fit(self, base: Slice) -> None:
         self._order = SharedScores(counts(base.tail(BASE_TAIL)))

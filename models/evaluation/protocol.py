@@ -2,6 +2,8 @@
 
 Every event of a period is a question to the model of the period before; the user's history is live,
 the weights are not. All items seen before the period are ranked, none are sampled, none left out.
+Of a stream with micro-windows all this is done by stretches: each is a question to the model of the
+stretch before, and the ranks of a period's stretches are told as the period's.
 
 Where the stream has probe users, the model of every period is also asked for their events of every
 period, past and future, over the items seen up to that period's end: the matrix of `forgetting.py`.
@@ -9,7 +11,7 @@ period, past and future, over the items seen up to that period's end: the matrix
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from traceback import format_exc
 from typing import Protocol
@@ -18,9 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from models.evaluation.arm import Arm, ArmKind, ArmSetup
+from models.evaluation.asking import ask
+from models.evaluation.periods import updates_of
 from models.evaluation.questions import Asked, Questions
 from models.evaluation.scores import Floats
-from models.evaluation.stream import Stream
+from models.evaluation.stream import Slice, Stream
 
 CHUNK = 256
 """Questions answered at once."""
@@ -38,6 +42,7 @@ class ArmRun:
     """Those of the probes: the model after period i (0 is the base), by period j − 1."""
     fit_s: float = 0.0
     update_s: list[float] = field(default_factory=list)
+    """Per period that was learned: all its updates, and what was observed between them."""
     answer_s: list[float] = field(default_factory=list)
     probe_s: list[float] = field(default_factory=list)
     costs: dict[str, float] = field(default_factory=dict)
@@ -97,6 +102,7 @@ def evaluate(
     `setup.config` is taken as 0 then.
 
     Args:
+        stream: what is asked; its micro-windows are those of the protocol.
         clock: seconds, for the cost columns.
         stop_after: ask no more than the first so many periods.
         share: share of the users that are asked; all but the probes are learned from.
@@ -105,14 +111,21 @@ def evaluate(
         store: finished runs are taken from here, and kept here.
         progress: see `Progress`.
         finished: see `Finished`.
+
+    Raises:
+        ValueError: the setup's updates do not divide the stream's micro-windows.
     """
+    updates = updates_of(stream.micro_windows, setup.weights_windows)
     if stream.probe_share > 0.0:
         setup = replace(setup, config=replace(setup.config, probe_share=0.0))
     seed = setup.seed if share_seed is None else share_seed
     periods = range(1, min(stop_after or stream.num_periods, stream.num_periods) + 1)
-    asked = [stream.asked(period, share=share, seed=seed) for period in periods]
-    probed = [stream.asked(period, probes=True) for period in periods if stream.probe.any()]
-    targets = [part for _, part in asked]
+    asked = [
+        [ask(stretch, share=share, seed=seed) for stretch in stream.stretches(period)]
+        for period in periods
+    ]
+    probed = [ask(stream.slice(period), probes=True) for period in periods if stream.probe.any()]
+    targets = [Asked.joined([part for _, part in parts]) for parts in asked]
     runs = {}
     for kind in kinds:
         kept = None if store is None else store.find(kind.name, setup.seed)
@@ -121,7 +134,9 @@ def evaluate(
             progress(kind.name, "kept from before", 1.0)
         else:
             try:
-                trial = _Trial(kind.make(setup), run, stream, learned or stream, clock, progress)
+                trial = _Trial(
+                    kind.make(setup), run, stream, learned or stream, updates, clock, progress
+                )
                 trial.run(asked, probed)
             except Exception as error:  # whatever breaks one arm, the others are still of use
                 run.error, run.traceback = _sentence(error), format_exc()
@@ -146,30 +161,54 @@ class _Trial:
     record: ArmRun
     stream: Stream
     learned: Stream
+    updates: int
+    """In a period."""
     clock: Callable[[], float]
     progress: Progress
 
-    def run(self, asked: Sequence[Ask], probed: Sequence[Ask]) -> None:
+    def run(self, asked: Sequence[Sequence[Ask]], probed: Sequence[Ask]) -> None:
         share = 1.0 / (len(asked) + 1)
         self.progress(self.record.name, "base", 0.0)
         started = self.clock()
         self.arm.fit(self.learned.slice(0))
         self.record.fit_s = self.clock() - started
         self._ask_probes(probed)
-        for period, (questions, targets) in enumerate(asked, start=1):
-            self.progress(self.record.name, f"period {period}", period * share)
-            started = self.clock()
-            ranks = _answer(self.arm, questions, targets)
-            ranks[~targets.known] = np.inf
-            self.record.ranks.append(ranks)
-            answered = self.clock()
-            self.record.answer_s.append(answered - started)
-            if probed or period < len(asked):  # else nothing is asked after the last
-                self.arm.update(self.learned.slice(period))
-                self.record.update_s.append(self.clock() - answered)
+        for period, parts in enumerate(asked, start=1):
+            # else nothing is asked after the last; a period of several stretches is learned whole
+            learn = bool(probed) or len(parts) > 1 or period < len(asked)
+            self._period(period, parts, share, learn=learn)
+            if learn:
                 self._ask_probes(probed)
         self.record.costs = dict(self.arm.costs())
         self.progress(self.record.name, "done", 1.0)
+
+    def _period(self, period: int, parts: Sequence[Ask], share: float, *, learn: bool) -> None:
+        """Ask stretch by stretch; each is observed, and every so many of them are an update."""
+        stretches = self.learned.stretches(period)
+        groups = {group.stop: group for group in self.learned.stretches(period, self.updates)}
+        record = self.record
+        record.ranks.append(np.empty(0))
+        record.answer_s.append(0.0)
+        if learn:
+            record.update_s.append(0.0)
+        for place, (questions, targets) in enumerate(parts):
+            doing = f"period {period}" + (f".{place + 1}" if len(parts) > 1 else "")
+            self.progress(record.name, doing, (period + place / len(parts)) * share)
+            started = self.clock()
+            ranks = _answer(self.arm, questions, targets)
+            ranks[~targets.known] = np.inf
+            record.ranks[-1] = np.concatenate((record.ranks[-1], ranks))
+            answered = self.clock()
+            record.answer_s[-1] += answered - started
+            if learn:
+                self._learn(stretches[place], groups)
+                record.update_s[-1] += self.clock() - answered
+
+    def _learn(self, stretch: Slice, groups: Mapping[int, Slice]) -> None:
+        """Observe what was answered for, and learn the group of stretches that ends with it."""
+        self.arm.observe(stretch)
+        if stretch.stop in groups:
+            self.arm.update(groups[stretch.stop])
 
     def _ask_probes(self, probed: Sequence[Ask]) -> None:
         """A line of the matrix: the arm as it stands, on the probes of every period."""
@@ -178,7 +217,7 @@ class _Trial:
         started = self.clock()
         self.record.probe_ranks.append(
             [
-                _answer(self.arm, questions, targets, self.stream.known(period + 1)[1])
+                _answer(self.arm, questions, targets, self.stream.slice(period).num_items)
                 for period, (questions, targets) in enumerate(probed, start=1)
             ]
         )

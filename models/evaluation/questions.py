@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,24 +83,36 @@ class Questions:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The targets [T] of a period, and what is known of each."""
+    """The targets [T] of a period or a stretch of it, and what is known of each."""
 
     question: Ints
     """Which question each target belongs to; a basket's targets share one."""
     user: Ints
     target: Ints
     known: npt.NDArray[np.bool_]
-    """The target was seen before the period."""
+    """The target was seen before the stretch."""
     ader: npt.NDArray[np.bool_]
     """… and so was something in the history: what the ADER reading counts."""
     new_user: npt.NDArray[np.bool_]
-    """The user was not seen before the period."""
+    """The user was not seen before the stretch."""
     returning: npt.NDArray[np.bool_]
-    """The target is known and was not seen in the last two periods."""
+    """The target is known and was not seen in the last two periods, nor in this one so far."""
     item_events: Ints
-    """How many events of the target may have been learned from before the period."""
+    """How many events of the target may have been learned from before the stretch."""
     user_events: Ints
     """How many events the history holds."""
 
     def __len__(self) -> int:
         return len(self.target)
+
+    @classmethod
+    def joined(cls, stretches: Sequence[Asked]) -> Asked:
+        """Those of consecutive stretches as one; questions are numbered on."""
+        asked = [int(part.question.max(initial=-1)) + 1 for part in stretches]
+        before = np.cumsum([0, *asked])[:-1]
+        parts = {
+            field.name: np.concatenate([getattr(part, field.name) for part in stretches])
+            for field in fields(cls)
+        }
+        parts["question"] += np.repeat(before, [len(part) for part in stretches])
+        return cls(**parts)

@@ -164,5 +164,5 @@ def _period(evaluation: Evaluation, number: int, asked: Asked) -> dict[str, Any]
         "targets": len(asked),
         "targets_ader": int(asked.ader.sum()),
         "probe_targets": len(evaluation.probed[number - 1]) if evaluation.probed else 0,
-        "known_items": stream.known(number)[1],
+        "known_items": stream.known(start)[1],
     }

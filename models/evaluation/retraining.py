@@ -19,8 +19,8 @@ class FullRetrain(Learner):
     """After each period fresh weights, trained `full_epochs` times on everything so far.
 
     The base is shared with the other learning arms. Nobody is held out (but by `patience`): the
-    most that can be had from the same events and the same network. One update a period, whatever
-    the setup's window.
+    most that can be had from the same events and the same network. It starts anew with each update,
+    so with several in a period it costs as many times more; the setup's window is not looked at.
     """
 
     def __init__(self, setup: ArmSetup) -> None:
@@ -71,7 +71,8 @@ class WarmRetrain(FullRetrain):
 class LastPeriod(FullRetrain):
     """After each period fresh weights, trained `full_epochs` times on that period alone.
 
-    An item that the period does not hold is not ranked.
+    With several updates in a period, on what the last of them brought. An item that it does not
+    hold is not ranked.
     """
 
     def update(self, period: Slice) -> None:

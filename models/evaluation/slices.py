@@ -6,8 +6,9 @@ either is what a meta-learned start is for.
 
 A question is always asked of the model of the period before. With `--window N` a period is learned
 in several updates, and its questions are none the less asked before the first of them: the counts
-of items are those of the period's start. They are of what may be learned, as recorded: a learner
-that holds users out until the next window has met less, and `--noise` may have spoilt some of it.
+of items are those of the period's start, or with `--micro-windows` of the stretch's. They are of
+what may be learned, as recorded: a learner that holds users out until the next window has met less,
+and `--noise` may have spoilt some of it.
 """
 
 from __future__ import annotations

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from models.continual.memory import is_probe
-from models.evaluation.periods import equal_bounds, own_bounds
-from models.evaluation.questions import Asked, Questions
+from models.evaluation.periods import equal_bounds, own_bounds, stretch_bounds
+from models.evaluation.sightings import Sightings
 from models.interactions import Event
 from models.vocabulary import Vocabulary
 
@@ -68,10 +69,12 @@ class Stream:
             its own, how many of them are used.
         baskets: `set`: events of one user at one time are a set, and the history of each is what
             came before all of them. `lines`: each sees the lines above it.
+        micro_windows: stretches of equal count that each period, not the base, is cut into.
         probe_share: share of the users that nothing is ever learned from; see `probe_users`.
 
     Raises:
-        ValueError: too few events for so many periods, or own periods that overlap in time.
+        ValueError: too few events for so many periods or stretches, or own periods that overlap in
+            time.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Stream:
         num_periods: int | None = None,
         baskets: str = "set",
         probe_share: float = 0.0,
+        micro_windows: int = 1,
     ) -> None:
         if baskets not in ("set", "lines"):
             raise ValueError(f"baskets: must be set or lines, got {baskets!r}")
@@ -99,11 +103,14 @@ class Stream:
         self.item = self.items.grow(columns.item_ids[row] for row in order)
         own = [period for period in columns.periods if period is not None]
         if not own:
-            self.bounds = equal_bounds(self.time_ms, num_periods or 8)
+            bounds = equal_bounds(self.time_ms, num_periods or 8)
         elif len(own) == len(columns.periods):
-            self.bounds = own_bounds(np.asarray(own, dtype=np.int64)[order], num_periods)
+            bounds = own_bounds(np.asarray(own, dtype=np.int64)[order], num_periods)
         else:
             raise ValueError("either every event has a period or none has")
+        self.micro_windows = micro_windows
+        self.cuts: Ints = stretch_bounds(self.time_ms, bounds, micro_windows)
+        """Where the base and every stretch behind it begin, and the end [T·micro_windows+2]."""
         self.items_so_far: Ints = np.maximum.accumulate(self.item) + 1
         """How many items [n] were seen up to and with each event."""
         self.baskets = baskets
@@ -128,8 +135,14 @@ class Stream:
         self.place: Ints = np.empty(total, dtype=np.int64)
         self.place[self.sequence] = places
         self.sequence_items: Ints = self.item[self.sequence]
-        self.__dict__.pop("_lowest", None)
+        for derived in ("lowest", "sightings"):
+            self.__dict__.pop(derived, None)
         self.sequence_times: Ints = times
+
+    @property
+    def bounds(self) -> Ints:
+        """Where the base and the periods begin, and the end [T+2]."""
+        return np.concatenate((self.cuts[:1], self.cuts[1 :: self.micro_windows]))
 
     @property
     def num_periods(self) -> int:
@@ -139,73 +152,36 @@ class Stream:
         """The events of `period`; 0 is the base."""
         return Slice(self, int(self.bounds[period]), int(self.bounds[period + 1]))
 
-    def known(self, period: int) -> tuple[int, int]:
-        """How many users and items were seen before `period`: their rows are the first ones."""
-        stop = int(self.bounds[period])
-        return int(self.user[:stop].max()) + 1, int(self.items_so_far[stop - 1])
+    def stretches(self, period: int, number: int | None = None) -> list[Slice]:
+        """The micro-windows of `period` ≥ 1, joined to `number` where fewer are asked for.
+
+        Args:
+            number: divides the micro-windows.
+        """
+        first = 1 + (period - 1) * self.micro_windows
+        step = self.micro_windows // (number or self.micro_windows)
+        cuts = self.cuts[first : first + self.micro_windows + 1 : step].tolist()
+        return [Slice(self, start, stop) for start, stop in pairwise(cuts)]
+
+    def period_of(self, rows: Ints) -> Ints:
+        """The period [n] of the events `rows` [n]; −1 for what lies before the first."""
+        return np.searchsorted(self.bounds, rows, side="right") - 1
+
+    def known(self, row: int) -> tuple[int, int]:
+        """How many users and items were seen before event `row` ≥ 1: theirs are the first rows."""
+        return int(self.user[:row].max()) + 1, int(self.items_so_far[row - 1])
 
     @cached_property
-    def _lowest(self) -> Ints:
+    def lowest(self) -> Ints:
         """The lowest item row of a user up to each place of the sequence."""
         band = (len(self.users) - self.user[self.sequence]) * len(self.items)
         lowest: Ints = np.minimum.accumulate(self.sequence_items + band) - band
         return lowest
 
-    def asked(
-        self, period: int, *, share: float = 1.0, seed: int = 0, probes: bool = False
-    ) -> tuple[Questions, Asked]:
-        """What is asked in `period`, and the targets, which no arm is shown.
-
-        Events of one user with the same history and of the same type share one question.
-
-        Args:
-            share: share of the users that are asked, drawn with `seed`.
-            probes: ask the probe users alone.
-        """
-        events = np.arange(self.bounds[period], self.bounds[period + 1])
-        if probes:
-            events = events[self.probe[self.user[events]]]
-        if share < 1.0:
-            chosen = np.random.default_rng(seed).random(len(self.users)) < share
-            events = events[chosen[self.user[events]]]
-        places = self.place[events]
-        types = len(self.type_names)
-        asked, question = np.unique(
-            self.step_start[places] * types + self.kind[events], return_inverse=True
-        )
-        stops, kinds = asked // types, asked % types
-        questions = Questions(
-            stream=self,
-            users=self.user[self.sequence[stops]],
-            starts=self.user_start[stops],
-            stops=stops,
-            kinds=kinds,
-        )
-        num_users, num_items = self.known(period)
-        before = np.maximum(self.step_start[places] - 1, 0)
-        history = self.step_start[places] > self.user_start[places]
-        target, user = self.item[events], self.user[events]
-        known = target < num_items
-        return questions, Asked(
-            question=question.astype(np.int64),
-            user=user,
-            target=target,
-            known=known,
-            ader=known & history & (self._lowest[before] < num_items),
-            new_user=user >= num_users,
-            returning=known & (self._last_period(period)[target] < period - 2),
-            item_events=np.bincount(
-                Slice(self, 0, int(self.bounds[period])).item, minlength=len(self.items)
-            )[target],
-            user_events=self.step_start[places] - self.user_start[places],
-        )
-
-    def _last_period(self, period: int) -> Ints:
-        """The last period before `period` that each item [N] was seen in, −1 for none."""
-        last = np.full(len(self.items), -1, dtype=np.int64)
-        for earlier in range(period):
-            last[self.item[self.bounds[earlier] : self.bounds[earlier + 1]]] = earlier
-        return last
+    @cached_property
+    def sightings(self) -> Sightings:
+        """When each item was met."""
+        return Sightings(self.item, ~self.probe[self.user])
 
 
 @dataclass(frozen=True, slots=True)

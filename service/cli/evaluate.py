@@ -13,7 +13,7 @@ from service.cli.runtime import read_settings
 from service.errors import BadRequest
 
 if TYPE_CHECKING:
-    from models.evaluation.stream import Columns, Stream
+    from models.evaluation.stream import Stream
 
 
 EventsOption = Annotated[
@@ -34,6 +34,16 @@ StopAfterOption = Annotated[
 ]
 WindowOption = Annotated[
     int | None, typer.Option(min=1, help="events in one update [a whole period]")
+]
+MicroWindowsOption = Annotated[
+    int,
+    typer.Option(min=1, help="stretches of a period, each asked before it is observed"),
+]
+WeightsWindowsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="updates of the weights in a period; divides the stretches [after each]"
+    ),
 ]
 BasketsOption = Annotated[
     str, typer.Option(help="events of a user at one time: a `set`, or `lines` in file order")
@@ -84,6 +94,8 @@ def evaluate(
     periods: PeriodsOption = None,
     stop_after: StopAfterOption = None,
     window: WindowOption = None,
+    micro_windows: MicroWindowsOption = 1,
+    weights_windows: WeightsWindowsOption = None,
     baskets: BasketsOption = "set",
     protocol: ProtocolOption = "strict",
     share: ShareOption = 1.0,
@@ -107,7 +119,9 @@ def evaluate(
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read when torch is imported
     from models.evaluation.arms import DEFAULT, KINDS, named
     from models.evaluation.noise import Noise
+    from models.evaluation.periods import updates_of
     from models.evaluation.report import READINGS
+    from models.evaluation.stream import Stream
 
     if list_arms:
         for kind in KINDS:
@@ -129,13 +143,22 @@ def evaluate(
         spoilt = None if noise is None else str(Noise.parse(noise))
         kinds = named(DEFAULT if arms is None else names)
         item_ids = None if items is None else read_item_ids(items)
-        stream = _stream(read_columns(events, settings), periods, baskets, probes)
+        updates = updates_of(micro_windows, weights_windows)
+        stream = Stream(
+            read_columns(events, settings),
+            num_periods=periods,
+            baskets=baskets,
+            probe_share=probes,
+            micro_windows=micro_windows,
+        )
     except ValueError as error:
         raise BadRequest(f"evaluate: {error}") from None
     run = {
         "seed": seed,
         "seeds": seeds,
         "window": window,
+        "micro_windows": micro_windows,
+        "weights_windows": updates,
         "baskets": baskets,
         "share": share,
         "probes": probes,
@@ -154,12 +177,6 @@ def evaluate(
 
 def _listed(arms: str | None) -> list[str]:
     return [name.strip() for name in (arms or "").split(",") if name.strip()]
-
-
-def _stream(columns: Columns, periods: int | None, baskets: str, probes: float) -> Stream:
-    from models.evaluation.stream import Stream
-
-    return Stream(columns, num_periods=periods, baskets=baskets, probe_share=probes)
 
 
 def _data(events: Path, stream: Stream, item_ids: set[str] | None) -> dict[str, Any]:

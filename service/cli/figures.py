@@ -42,7 +42,8 @@ def show(document: dict[str, Any], *, slices: bool = False, width: int | None = 
     if document["arms"]:
         _tables(console, document)
         if slices:
-            _slices(console, document, "item_events", "learned from before the period")
+            part = "period" if document["run"].get("micro_windows", 1) == 1 else "stretch"
+            _slices(console, document, "item_events", f"learned from before the {part}")
             _slices(console, document, "user_events", "of the user before the question")
     sys.stdout.flush()
     for name, error in document["failed"].items():

@@ -116,6 +116,7 @@ class Measuring:
             seed=asked["seed"] + number,
             device=asked["device"],
             window=asked["window"],
+            weights_windows=asked["weights_windows"],
         )
         return evaluate(
             self._stream,

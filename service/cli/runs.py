@@ -20,6 +20,7 @@ from zlib import error as ZlibError
 import numpy as np
 
 from models.evaluation.arm import ArmSetup
+from models.evaluation.periods import updates_of
 from models.evaluation.protocol import ArmRun
 from models.evaluation.stream import Stream
 
@@ -32,8 +33,8 @@ def circumstances(stream: Stream, setup: ArmSetup, asked: Mapping[str, Any]) -> 
     """A digest of all that the ranks and seconds of any arm depend on, but arm and seed.
 
     Args:
-        stream: the events, their periods and who is a probe.
-        setup: hyperparameters, window and device.
+        stream: the events, their periods and stretches, and who is a probe.
+        setup: hyperparameters, windows and device.
         asked: what the command was asked for.
     """
     digest = sha256()
@@ -51,6 +52,9 @@ def circumstances(stream: Stream, setup: ArmSetup, asked: Mapping[str, Any]) -> 
     }
     if asked.get("noise") is not None:
         options["noise"] = asked["noise"]
+    if stream.micro_windows > 1:
+        options["micro_windows"] = stream.micro_windows
+        options["weights_windows"] = updates_of(stream.micro_windows, setup.weights_windows)
     digest.update(json.dumps(options, sort_keys=True).encode())
     for texts in (stream.users.ids, stream.items.ids, stream.types):
         digest.update(json.dumps(list(texts)).encode())

@@ -218,3 +218,35 @@ def test_an_event_type_that_nobody_knows_is_refused_with_its_line(tmp_path: Path
 
 def test_a_file_must_be_named() -> None:
     assert _run().exit_code == 2
+
+
+def test_a_period_is_asked_and_learned_in_micro_windows(events: Path, tmp_path: Path) -> None:
+    written = tmp_path / "figures.json"
+    result = _run(
+        "--events", events, "--arms", ARMS, "--periods", 4, "--probes", 0,
+        "--micro-windows", 6, "--weights-windows", 3, "--slices", "--json", written,
+    )  # fmt: skip
+    figures = json.loads(written.read_text())
+
+    assert result.exit_code == 0, result.output
+    assert "learned from before the stretch" in " ".join(result.stdout.split())
+    assert figures["run"]["micro_windows"] == 6
+    assert figures["run"]["weights_windows"] == 3
+    assert [period["targets"] for period in figures["periods"]] == [30] * 4
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--micro-windows", 6, "--weights-windows", 4), "must divide the micro-windows"),
+        (("--weights-windows", 2), "2 does not divide 1"),
+        (("--micro-windows", 1000), "too few events at different times"),
+    ],
+)
+def test_micro_windows_that_cannot_be_are_refused(
+    events: Path, options: tuple[object, ...], said: str
+) -> None:
+    result = _run("--events", events, "--arms", ARMS, *options)
+
+    assert result.exit_code != 0
+    assert said in str(result.exception) + result.output

@@ -6,6 +6,7 @@ import pytest
 from models.config import LearningConfig
 from models.evaluation.arm import Arm, ArmSetup
 from models.evaluation.arms import named
+from models.evaluation.asking import ask
 from models.evaluation.linear import Ease, ImplicitAls
 from models.evaluation.neighbours import SessionNeighbours
 from models.evaluation.popularity import OwnFrequency, Popularity, RecentPopularity
@@ -20,7 +21,7 @@ def _ranks(arm: Arm, stream: Stream, period: int = 1) -> Floats:
     arm.fit(stream.slice(0))
     for earlier in range(1, period):
         arm.update(stream.slice(earlier))
-    questions, asked = stream.asked(period)
+    questions, asked = ask(stream.slice(period))
     return arm.scores(questions).ranks(asked.question, asked.target)
 
 
@@ -81,7 +82,7 @@ def _two_worlds() -> Stream:
 )
 def test_models_of_sets_keep_to_the_group(arm: Arm) -> None:
     stream = _two_worlds()
-    _, asked = stream.asked(1)
+    _, asked = ask(stream.slice(1))
     ranks = _ranks(arm, stream)[asked.ader]
 
     assert (ranks <= 6).mean() > 0.95, "no item of the other group stands above"
@@ -92,7 +93,7 @@ def test_session_neighbours_do_not_count_the_user_among_them() -> None:
     arm = SessionNeighbours()
     stream = stream_of(lines)
     arm.fit(stream.slice(0))
-    questions, asked = stream.asked(1)
+    questions, asked = ask(stream.slice(1))
 
     assert arm.scores(questions).ranks(asked.question, asked.target).tolist() == [2.0], (
         "nobody else took b, so that it stands where popularity puts it: equal with a and c"
@@ -111,7 +112,7 @@ def test_session_neighbours_at_the_replay_budget_are_the_latest_sessions() -> No
         ("z", "a", 5, 1), ("z", "x", 6, 1), ("w", "a", 7, 1), ("w", "y", 8, 1),
     ]  # fmt: skip
     stream = stream_of(lines)
-    questions, asked = stream.asked(1)
+    questions, asked = ask(stream.slice(1))
     after_a = asked.user_events == 1
 
     def ranks(size: int) -> dict[str, float]:

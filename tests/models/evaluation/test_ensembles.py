@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from models.evaluation.arm import Arm, ArmSetup
+from models.evaluation.asking import ask
 from models.evaluation.ensembles import Ensemble, Seeds
 from models.evaluation.learning import Learner
 from models.evaluation.questions import Questions
@@ -34,7 +35,7 @@ def walked(arm: Arm, stream: Stream, periods: int = 3) -> list[torch.Tensor]:
     arm.fit(stream.slice(0))
     found = []
     for period in range(1, periods + 1):
-        found.append(scored(arm, stream.asked(period)[0]))
+        found.append(scored(arm, ask(stream.slice(period))[0]))
         arm.update(stream.slice(period))
     return found
 
@@ -56,7 +57,7 @@ def test_the_mean_of_the_last_versions_ranks(growing: Stream) -> None:
     """Each asked with its own weights; what all of them know has the plain mean."""
     setup = ArmSetup(config=QUICK)
     learner, ensemble = Learner(setup), Ensemble(setup, versions=2)
-    questions = growing.asked(4)[0]
+    questions = ask(growing.slice(4))[0]
     each = []
     walked(ensemble, growing)
     learner.fit(growing.slice(0))

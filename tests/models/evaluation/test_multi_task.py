@@ -11,6 +11,7 @@ import pytest
 from models.config import LearningConfig
 from models.evaluation.arm import ArmKind, ArmSetup
 from models.evaluation.arms import named
+from models.evaluation.asking import ask
 from models.evaluation.learning import MultiTask
 from models.evaluation.protocol import evaluate
 from models.evaluation.report import report
@@ -73,7 +74,7 @@ def test_a_basket_of_two_types_asks_two_questions() -> None:
     for n in range(20):
         columns.append("u", f"i{n}", time_ms=n // 4, type=("click", "buy")[n % 2])
     stream = Stream(columns, num_periods=1)
-    questions, asked = stream.asked(1)
+    questions, asked = ask(stream.slice(1))
     assert [questions.types[place] for place in asked.question] == [
         stream.types[row] for row in range(stream.bounds[1], stream.bounds[2])
     ]

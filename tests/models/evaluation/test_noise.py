@@ -8,6 +8,7 @@ import pytest
 from models.config import LearningConfig
 from models.evaluation.arm import ArmSetup
 from models.evaluation.arms import named
+from models.evaluation.asking import ask
 from models.evaluation.noise import BOT_EVENTS, BOT_ITEMS, KINDS, Noise, noisy
 from models.evaluation.protocol import Evaluation, evaluate
 from models.evaluation.stream import Columns, Stream
@@ -101,7 +102,7 @@ class TestEveryKind:
         for old, now in zip(before, (clean.item, clean.user, clean.bounds), strict=True):
             assert np.array_equal(old, now)
         for period in range(1, PERIODS + 1):
-            (mine, targets), (plain, expected) = clean.asked(period), fresh.asked(period)
+            (mine, targets), (plain, expected) = ask(clean.slice(period)), ask(fresh.slice(period))
             assert np.array_equal(targets.target, expected.target)
             assert np.array_equal(mine.histories().items, plain.histories().items)
 

@@ -10,6 +10,7 @@ import torch
 
 from models.evaluation.arm import Arm, ArmKind, ArmSetup
 from models.evaluation.arms import KINDS
+from models.evaluation.asking import ask
 from models.evaluation.protocol import evaluate
 from models.evaluation.questions import Questions
 from models.evaluation.scores import Floats, Scores, SharedScores
@@ -132,8 +133,8 @@ def test_so_far_windows_and_tail_leave_them_out_too(stream: Stream) -> None:
 
 
 def test_probes_alone_are_asked_where_probes_are_wanted(stream: Stream) -> None:
-    _, probed = stream.asked(1, probes=True)
-    _, asked = stream.asked(1)
+    _, probed = ask(stream.slice(1), probes=True)
+    _, asked = ask(stream.slice(1))
 
     assert _names(stream, probed.user) == PROBES
     assert _names(stream, asked.user) == set(USERS)

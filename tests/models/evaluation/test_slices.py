@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from models.evaluation.arm import ArmKind, ArmSetup
+from models.evaluation.asking import ask
 from models.evaluation.protocol import evaluate
 from models.evaluation.report import report
 from models.evaluation.slices import BUCKETS, slices
@@ -31,7 +32,7 @@ LINES: list[Line] = [
 
 def test_items_are_counted_at_the_period_s_start_and_users_before_the_question() -> None:
     stream = stream_of(LINES)
-    first, second = stream.asked(1)[1], stream.asked(2)[1]
+    first, second = ask(stream.slice(1))[1], ask(stream.slice(2))[1]
 
     assert first.item_events.tolist() == [0, 2, 1, 0]
     assert first.user_events.tolist() == [0, 1, 2, 2]
@@ -40,7 +41,7 @@ def test_items_are_counted_at_the_period_s_start_and_users_before_the_question()
 
 
 def test_in_lines_a_basket_is_in_its_own_history() -> None:
-    second = stream_of(LINES, baskets="lines").asked(2)[1]
+    second = ask(stream_of(LINES, baskets="lines").slice(2))[1]
 
     assert second.user_events.tolist() == [1, 2, 3]
 
@@ -53,8 +54,8 @@ def test_events_of_probes_are_never_learned_from() -> None:
     shares = {share: Stream(columns, probe_share=share) for share in (0.0, 0.6)}
 
     assert shares[0.6].probe.tolist() == [True, False]
-    assert shares[0.0].asked(1)[1].item_events.tolist() == [3]
-    assert shares[0.6].asked(1)[1].item_events.tolist() == [1]
+    assert ask(shares[0.0].slice(1))[1].item_events.tolist() == [3]
+    assert ask(shares[0.6].slice(1))[1].item_events.tolist() == [1]
 
 
 def test_figures_by_bucket_pool_the_periods() -> None:
@@ -94,7 +95,7 @@ def test_every_number_of_events_has_its_bucket() -> None:
             columns.append("u", f"i{item}", time_ms=0, period=0)
     for item in counts.tolist():
         columns.append(f"v{item}", f"i{item}", time_ms=1, period=1)
-    _, asked = Stream(columns).asked(1)
+    _, asked = ask(Stream(columns).slice(1))
     assert asked.item_events.tolist() == counts.tolist()
     ranks = np.where(asked.item_events % 2 == 0, 1.0, np.inf)
     found = slices([ranks], [asked], [np.ones(13, dtype=bool)])["item_events"]

@@ -3,13 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.evaluation.asking import ask
 from models.evaluation.stream import Columns, Stream, hashed
 from tests.models.evaluation.streams import Line, stream_of
 
 
 def _questions(stream: Stream, period: int, limit: int | None = None) -> list[list[str]]:
     """The history of each target, as ids."""
-    questions, asked = stream.asked(period)
+    questions, asked = ask(stream.slice(period))
     history = questions.histories(limit)
     ids = stream.items.ids
     return [
@@ -86,7 +87,7 @@ def test_the_history_of_a_basket_is_what_came_before_all_of_it() -> None:
     stream = stream_of(BASKETS)
 
     assert _questions(stream, 1) == [["a", "b"], ["a", "b"], ["z"], ["a", "b", "c", "d"]]
-    assert len(stream.asked(1)[0]) == 3, "a basket asks once"
+    assert len(ask(stream.slice(1))[0]) == 3, "a basket asks once"
     assert _questions(stream, 1, limit=3)[-1] == ["b", "c", "d"]
 
 
@@ -97,7 +98,7 @@ def test_lines_see_the_lines_above_them() -> None:
 
 
 def test_steps_count_baskets_back_from_now() -> None:
-    questions, asked = stream_of(BASKETS).asked(1)
+    questions, asked = ask(stream_of(BASKETS).slice(1))
     history = questions.histories()
     last = asked.question[-1]
 
@@ -119,8 +120,8 @@ def test_what_is_known_of_each_target() -> None:
             ("u", "c", 10, 4),  # last seen three periods ago
         ]
     )
-    _, first = stream.asked(1)
-    _, last = stream.asked(4)
+    _, first = ask(stream.slice(1))
+    _, last = ask(stream.slice(4))
 
     assert first.known.tolist() == [False, True, True, False, True]
     assert first.ader.tolist() == [False, False, True, False, False]
@@ -130,8 +131,8 @@ def test_what_is_known_of_each_target() -> None:
 
 def test_a_share_of_the_users_is_asked_whole() -> None:
     stream = stream_of([(f"u{n % 50}", f"i{n % 5}", n) for n in range(1000)])
-    _, some = stream.asked(1, share=0.3, seed=1)
-    _, everyone = stream.asked(1)
+    _, some = ask(stream.slice(1), share=0.3, seed=1)
+    _, everyone = ask(stream.slice(1))
 
     assert 0 < len(some) < len(everyone)
     assert set(some.user) < set(everyone.user)

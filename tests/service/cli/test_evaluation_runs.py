@@ -23,13 +23,17 @@ ASKED: dict[str, Any] = {
 
 
 def _stream(
-    last: str = "i3", probes: float = 0.2, num_periods: int = 2, last_weight: float = 1.0
+    last: str = "i3",
+    probes: float = 0.2,
+    num_periods: int = 2,
+    last_weight: float = 1.0,
+    micro_windows: int = 1,
 ) -> Stream:
     columns = Columns([], [], [], [], [], [])
     for n in range(120):
         columns.append(f"u{n % 12}", f"i{n % 5}", time_ms=n)
     columns.append("u1", last, time_ms=120, weight=last_weight)
-    return Stream(columns, num_periods=num_periods, probe_share=probes)
+    return Stream(columns, num_periods=num_periods, probe_share=probes, micro_windows=micro_windows)
 
 
 class Counting(Popularity):
@@ -98,7 +102,13 @@ def test_other_learning_is_another_run(tmp_path: Path, setup: ArmSetup) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"last": "i4"}, {"probes": 0.0}, {"num_periods": 3}, {"last_weight": 0.5}],
+    [
+        {"last": "i4"},
+        {"probes": 0.0},
+        {"num_periods": 3},
+        {"last_weight": 0.5},
+        {"micro_windows": 4},
+    ],
     ids=lambda changes: next(iter(changes)),
 )
 def test_another_stream_is_another_run(tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -106,6 +116,13 @@ def test_another_stream_is_another_run(tmp_path: Path, changes: dict[str, Any]) 
     _run(tmp_path, stream=_stream(**changes))
 
     assert Counting.fits == 2
+
+
+def test_another_number_of_updates_in_a_period_is_another_run(tmp_path: Path) -> None:
+    stream = _stream(micro_windows=4)
+    for updates, fits in ((None, 1), (4, 1), (2, 2), (1, 3)):
+        _run(tmp_path, stream, ArmSetup(weights_windows=updates))
+        assert Counting.fits == fits
 
 
 @pytest.mark.parametrize(
