@@ -60,6 +60,13 @@ class LogSettings(BaseModel):
     dedupe_max_ids: int = Field(
         2_000_000, ge=1, description="event ids remembered against repeats, at most"
     )
+    import_days: int = Field(
+        365,
+        ge=1,
+        le=3_650,
+        description="days after which it is forgotten how far `freshet import events` came with a"
+        " file; until then a file that is in is refused; at most 3650",
+    )
     timeout_s: float = Field(0.5, gt=0, description="deadline of one call on the serving path")
 
 

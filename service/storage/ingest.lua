@@ -3,20 +3,33 @@
 -- (With the line above the server refuses the whole script when memory is full or it cannot
 -- persist, before the first write.)
 --
--- KEYS  1 log, 2 running total, 3 first-seen, then the user histories and the popularity buckets
+-- KEYS  1 log, 2 running total, 3 first-seen, then the user histories and the popularity buckets;
+--       the last of an import's is the record of its file
 -- ARGV  1 most entries, 2 format number, 3 payload, 4 events, 5 history size, 6 history life (ms),
 --       7 plan (msgpack), two lists:
 --         users    key index, then by event: scores, members, items, seen at (ms), weights and
 --                  key indices of the popularity buckets
 --         buckets  key index, when it is dropped (s)
--- Returns the id of the entry, or false when the log is full.
+--       of an import alone: 8 line up to which the file is in the log, 9 the same with this batch,
+--       10 life of the record (ms)
+-- Returns the id of the entry, false when the log is full, or 0 when the file is not in the log up
+-- to the line that was said.
 
+if ARGV[8] and (redis.call('HGET', KEYS[#KEYS], 'line') or '0') ~= ARGV[8] then
+  return 0
+end
 if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then
   return false
 end
 
 local total = redis.call('INCRBY', KEYS[2], ARGV[4])
 local id = redis.call('XADD', KEYS[1], '*', 'v', ARGV[2], 'p', ARGV[3], 'n', ARGV[4], 't', total)
+
+if ARGV[8] then
+  redis.call('HSET', KEYS[#KEYS], 'line', ARGV[9])
+  redis.call('HINCRBY', KEYS[#KEYS], 'events', ARGV[4])
+  redis.call('PEXPIRE', KEYS[#KEYS], ARGV[10])
+end
 
 local SLICE = 1000  -- what is unpacked lies on Lua's stack, which is small
 
@@ -75,7 +88,7 @@ for _, user in ipairs(plan[1]) do
   end
 end
 
-add(KEYS[3], 'NX', first_seen)
+add(KEYS[3], 'LT', first_seen)  -- what comes late may have been the first
 for _, bucket in ipairs(plan[2]) do
   local count, items, sums = counts[bucket[1]], {}, {}
   if count then

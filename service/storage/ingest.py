@@ -26,10 +26,11 @@ from redis.exceptions import (
 
 from service.domain.interactions import Interaction, Position
 from service.domain.weights import EventWeights
-from service.errors import Backpressure, OutcomeUnknown
+from service.errors import Backpressure, Conflict, OutcomeUnknown
 from service.settings import LogSettings
 from service.storage import entries
 from service.storage.clock import DAY_MS, now_ms
+from service.storage.imports import Mark
 from service.storage.keys import Keys
 from service.storage.plan import make_plan
 
@@ -64,39 +65,48 @@ class Ingest:
         self._script = (files("service.storage") / "ingest.lua").read_text()
         self._digest = sha1(self._script.encode(), usedforsecurity=False).hexdigest()
 
-    async def append(self, interactions: Sequence[Interaction]) -> Position:
+    async def append(
+        self, interactions: Sequence[Interaction], mark: Mark | None = None
+    ) -> Position:
         """Append a batch: all of it or nothing.
+
+        Args:
+            mark: the lines that the batch is, for one of an import: the file's record moves in the
+                same step.
 
         Returns:
             The position of its log entry.
 
         Raises:
+            Conflict: the file's record does not stand at `mark.before`; nothing was kept.
             Backpressure: the log is full, cannot be reached or cannot persist; nothing was kept.
             OutcomeUnknown: no answer came in time; the batch may be in the log. The same events
                 with the same ids can be sent again without harm.
         """
-        keys, args = self._call(interactions)
+        keys, args = self._call(interactions, mark)
         try:
             entry_id = await self._run(keys, args)
         except (redis.RedisError, OSError, TimeoutError) as error:
             raise _outcome(error) from error
         if entry_id is None:
             raise Backpressure("the event log is full: learning is behind")
+        if isinstance(entry_id, int):
+            raise Conflict("the record of this file is not where its import left it")
         return Position.parse(entry_id.decode())
 
-    async def _run(self, keys: list[str], args: list[str | bytes | int]) -> bytes | None:
+    async def _run(self, keys: list[str], args: list[str | bytes | int]) -> bytes | int | None:
         try:
             answer = await self._client.evalsha(self._digest, len(keys), *keys, *args)
         except NoScriptError:  # nothing has run: sending it whole is no second append
             answer = await self._client.eval(self._script, len(keys), *keys, *args)
-        return cast(bytes | None, answer)
+        return cast(bytes | int | None, answer)
 
     def _call(
-        self, interactions: Sequence[Interaction]
+        self, interactions: Sequence[Interaction], mark: Mark | None
     ) -> tuple[list[str], list[str | bytes | int]]:
         """KEYS and ARGV of the script."""
         keys, plan = make_plan(interactions, self._keys, self._weights, self._clock())
-        return keys, [
+        args: list[str | bytes | int] = [
             self._settings.max_entries,
             entries.FORMAT,
             entries.pack(interactions),
@@ -104,6 +114,15 @@ class Ingest:
             self._settings.history_size,
             self._settings.history_days * DAY_MS,
             plan,
+        ]
+        if mark is None:
+            return keys, args
+        life_ms = self._settings.import_days * DAY_MS
+        return [*keys, self._keys.import_record(mark.digest)], [
+            *args,
+            mark.before,
+            mark.after,
+            life_ms,
         ]
 
 

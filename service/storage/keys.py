@@ -50,6 +50,10 @@ class Keys:
         """Stream: entries that cannot be decoded, with the reason."""
         return f"{self.prefix}:log:dead"
 
+    def import_record(self, digest: str) -> str:
+        """Hash: how far the file of this digest has been imported; it lives for a set time."""
+        return f"{self.prefix}:import:{digest}"
+
     def history(self, user_id: str) -> str:
         """Sorted set: a user's latest interactions by time."""
         return f"{self.prefix}:history:{user_id}"
