@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import demo, doctor, evaluate, keys, log, models
+from service.cli import demo, doctor, evaluate, keys, log, models, moving
 from service.cli.runtime import EXIT_SETUP, prepare_process, read_settings
 from service.errors import FreshetError, SettingsError
 from service.settings import Settings
@@ -24,6 +24,8 @@ app = typer.Typer(
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 app.add_typer(log.app, name="log")
+app.add_typer(moving.importing, name="import")
+app.add_typer(moving.exporting, name="export")
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("evaluate")(evaluate.evaluate)

@@ -22,12 +22,11 @@ from models.evaluation.report import headline, report
 from models.evaluation.stream import Stream
 from service.cli.figures import short
 from service.cli.runs import RunFiles, circumstances
+from service.cli.runtime import EXIT_INTERRUPTED
 from service.errors import BadRequest
 from service.learner.device import device_of
 from service.settings import Settings
 
-EXIT_INTERRUPTED = 130
-"""Exit status after Ctrl-C: 128 and the number of the signal."""
 HEADED = ("multi-task", "soft-sharing")
 """Arms that differ from `freshet` by heads of event types alone."""
 

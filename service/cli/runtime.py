@@ -22,6 +22,9 @@ from service.settings import Settings
 EXIT_SETUP: Final = 2
 """Exit status of a process that cannot work as it is set up; starting it again is no remedy."""
 
+EXIT_INTERRUPTED: Final = 130
+"""Exit status after Ctrl-C: 128 and the number of the signal."""
+
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 _KEPT_BYTES: Final = 1 << 30

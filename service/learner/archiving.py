@@ -31,16 +31,11 @@ class Archiving:
         self._unlearned = unlearned
         self._archive = archive
         self._settings = settings
-        self.repeats = self._nothing()
+        self.repeats = _nothing(settings)
 
     def remember(self) -> None:
         """Fill the window of remembered ids from the archive's recent files."""
-        repeats = self._nothing()
-        end = self._archive.end()
-        since_ms = max(end.ms - self._settings.retention_days * DAY_MS, 0)
-        for ms, hashes in self._archive.recent_hashes(since_ms, self._settings.dedupe_max_ids):
-            repeats.remember(ms, hashes)
-        self.repeats = repeats
+        self.repeats = remembered(self._archive, self._settings)
         self._unlearned.look_again()
 
     def rows(self, start: Position, end: Position) -> list[ArchivedEvent]:
@@ -69,6 +64,15 @@ class Archiving:
         hashes = np.array([repeat_hash(*one) for one in ids], dtype=np.uint64)
         return entries, self.repeats.repeats(hashes), hashes
 
-    def _nothing(self) -> RepeatWindow:
-        settings = self._settings
-        return RepeatWindow(settings.dedupe_max_ids, settings.retention_days * DAY_MS)
+
+def remembered(archive: Archive, settings: LogSettings) -> RepeatWindow:
+    """The window of ids that the archive's recent files fill."""
+    repeats = _nothing(settings)
+    since_ms = max(archive.end().ms - settings.retention_days * DAY_MS, 0)
+    for ms, hashes in archive.recent_hashes(since_ms, settings.dedupe_max_ids):
+        repeats.remember(ms, hashes)
+    return repeats
+
+
+def _nothing(settings: LogSettings) -> RepeatWindow:
+    return RepeatWindow(settings.dedupe_max_ids, settings.retention_days * DAY_MS)

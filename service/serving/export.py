@@ -1,8 +1,9 @@
 """All events of one user, page by page: from the archive, the log behind it, the history in Redis.
 
-Pages go by the events' own time, the archive by arrival. An event arrives at most `past_ms` after
-its time and `future_ms` before it, so of the archive a page reads from a little before the last
-event sent to a little behind its own last one. What was repeated is told by the archive itself.
+Pages go by the events' own time, the archive by arrival. An event arrives at most `future_ms`
+before its time, so of the archive a page reads from a little before the last event sent; up to
+where the files that follow say of themselves that nothing in them happened as early as its own last
+one (an import may bring in what is years old). What was repeated is told by the archive itself.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Export:
     Args:
         archive: may be empty where an api runs apart from the learner.
         event_log: what is not archived yet.
-        past_ms: how long before its arrival an event's timestamp may lie.
+        past_ms: how long after its first arrival an event may be told from its repeat.
         future_ms: how far ahead of its arrival it may lie.
     """
 
@@ -84,15 +85,15 @@ class Export:
             since_ms = min(from_ms - self._future_ms, end.ms - self._past_ms)
             begin = Position(max(since_ms - 1, 0), 0)
         times: list[int] = []
-        for reached, events in self._archive.events_of(user_id, begin):
+        for rest_ms, events in self._archive.events_of(user_id, begin):
             for event in events:
                 if not event.repeat:
                     yield event.interaction
                     if event.interaction.time_ms >= from_ms:
                         insort(times, event.interaction.time_ms)
             same = bisect_right(times, from_ms)
-            if len(times) > limit + same and times[limit + same] < reached.ms - self._past_ms:
-                return  # what arrives from here on lies behind this page and the next one's first
+            if len(times) > limit + same and times[limit + same] < rest_ms:
+                return  # what is left lies behind this page and the next one's first
 
     def _tail(self, user_id: str, position: Position) -> Iterator[Interaction]:
         while entries := self._log.read(position, _READ_EVENTS):

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from models.interactions import Sample
-from service.domain.interactions import START, LogEntry, Position
+from service.domain.interactions import MAX_TIME_MS, START, LogEntry, Position
 from service.errors import Conflict, LostDraw
 from service.storage import parquet
 from service.storage.chain import Link, chain, file_name, files
@@ -105,14 +105,32 @@ class Archive:
 
     def events_of(
         self, user_id: str, after: Position = START
-    ) -> Iterator[tuple[Position, list[ArchivedEvent]]]:
+    ) -> Iterator[tuple[int, list[ArchivedEvent]]]:
         """One user's archived events, in the order of the log.
 
         Yields:
-            (how far the archive has been read, the events found since).
+            (when the earliest event of any user that is still to be read may have happened, in
+            Unix milliseconds; the events found since).
         """
+        times: dict[Path, int] = {}
         for link, found in self._each(after, None, lambda link: [_all_of(link, user_id)]):
-            yield link.end, found
+            yield self._earliest_ms(link.end, times), found
+
+    def _earliest_ms(self, after: Position, times: dict[Path, int]) -> int:
+        """A bound from below of the times of what is archived behind `after`.
+
+        Args:
+            times: what is known of the files, and will be.
+        """
+        while True:
+            try:
+                links = self._links(after, None)
+                for link in links:
+                    if link.path not in times:
+                        times[link.path] = parquet.earliest_ms(link)
+                return min((times[link.path] for link in links), default=MAX_TIME_MS)
+            except FileNotFoundError:  # merged meanwhile
+                continue
 
     def recent_hashes(self, since_ms: int, max_ids: int) -> list[tuple[int, Hashes]]:
         """The repeat window as it stands, for a learner that starts.

@@ -77,7 +77,7 @@ class ImportRecords:
         """
         with answering("imports"):
             key = self._keys.import_record(digest)
-            await cast(Awaitable[int], self._client.hset(key, "done", str(self._clock())))
+            await self._client.hset(key, "done", str(self._clock()))
 
     async def forget(self, digest: str) -> None:
         """Let the file be imported from its beginning.

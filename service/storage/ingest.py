@@ -91,7 +91,10 @@ class Ingest:
         if entry_id is None:
             raise Backpressure("the event log is full: learning is behind")
         if isinstance(entry_id, int):
-            raise Conflict("the record of this file is not where its import left it")
+            raise Conflict(
+                "the record of this file is not where this import left it: another import of it is"
+                " at work, or the log was replaced; import it again"
+            )
         return Position.parse(entry_id.decode())
 
     async def _run(self, keys: list[str], args: list[str | bytes | int]) -> bytes | int | None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from service.domain.interactions import Interaction, Position
+from service.domain.interactions import MAX_TIME_MS, Interaction, Position
 from service.errors import CorruptEntry
 from service.storage.chain import Link
 from service.storage.hashing import repeat_hash
@@ -83,6 +83,22 @@ def row_count(link: Link) -> int:
             return int(file.metadata.num_rows)
     columns = ["position_ms", "position_seq"]
     return sum(part.num_rows for part in tables(link, columns))
+
+
+def earliest_ms(link: Link) -> int:
+    """No event of the link's file happened before it, by the file's own statistics.
+
+    Raises:
+        FileNotFoundError: the file has been merged into a bigger one since.
+        CorruptEntry: the file cannot be read, or is of a format this release does not know.
+    """
+    with _opened(link) as file:
+        at = SCHEMA.get_field_index("time_ms")
+        groups = range(file.metadata.num_row_groups)
+        spans = [file.metadata.row_group(group).column(at).statistics for group in groups]
+    if any(span is None or not span.has_min_max for span in spans):
+        return 0
+    return min((int(span.min) for span in spans), default=MAX_TIME_MS)
 
 
 def tables(

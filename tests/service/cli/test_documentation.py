@@ -71,7 +71,9 @@ def test_every_command_that_texts_name_exists() -> None:
     texts = "\n".join(path.read_text() for path in ROOT.glob("docs/**/*.md")) + README
     quoted = re.findall(r"`([^`\n]+)`|^(freshet .+)$", texts, re.MULTILINE)
     commands = " ; ".join(one or other for one, other in quoted)
-    named = set(re.findall(r"freshet ((?:keys|models|log) [a-z]+|[a-z]+)\b", commands))
+    named = set(
+        re.findall(r"freshet ((?:keys|models|log|import|export) [a-z]+|[a-z]+)\b", commands)
+    )
     assert {"serve", "doctor", "keys create", "log rebase", "migrate"} <= named
     for command in named:
         said = runner.invoke(app, [*command.split(), "--help"])

@@ -58,3 +58,21 @@ def test_a_page_reads_the_files_that_it_needs(
         last_sent = page[-1].time_ms, page[-1].event_id
         assert len(opened) < 12
     assert found == expected
+
+
+def test_what_was_imported_late_stands_where_it_happened(
+    tmp_path: Path, redis_client: redis.Redis, keys: Keys
+) -> None:
+    archive = Archive(tmp_path)
+    expected = fill(archive, 10)
+    start, end = Position(2_000, 0), Position(2_001, 0)
+    old = tuple(Interaction("u", "i", "click", time, f"old-{time}") for time in (3, 1, 2))
+    archive.write(start, end, [LogEntry(end, old)], [False] * 3)
+    export = Export(archive, EventLog(redis_client, keys), past_ms=PAST_MS, future_ms=FUTURE_MS)
+    found: list[str] = []
+    last_sent, more = None, True
+    while more:
+        page, more = export.page("u", [], 4, last_sent)
+        found += [event.event_id for event in page]
+        last_sent = page[-1].time_ms, page[-1].event_id
+    assert found == ["old-1", "old-2", "old-3", *expected]
