@@ -21,7 +21,6 @@ from typing import Any, Self, TextIO
 from service.errors import BadRequest
 
 REQUIRED = ("user_id", "item_id", "timestamp")
-COLUMNS = (*REQUIRED, "type", "value", "period", "event_id", "recommendation_id")
 FORMATS = ".csv, .csv.gz, .jsonl, .jsonl.gz, .parquet"
 
 

@@ -24,11 +24,12 @@ from service.storage.connections import connect_async
 from service.storage.imports import NOT_BEGUN, ImportRecord, ImportRecords, Mark
 from service.storage.ingest import Ingest
 from service.storage.keys import Keys
-from service.streams import COLUMNS, REQUIRED, Record, StreamRow, read_lines
+from service.streams import REQUIRED, BadStream, Record, StreamRow, read_lines
 
 _TIMEOUT_S = 5.0
 """Nobody waits for an answer as on the serving path; a slow disk is no reason to ask twice."""
 _ID_DIGITS = 32
+_READ = frozenset({*REQUIRED, "type", "value", "event_id", "recommendation_id"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,12 @@ def import_file(path: Path, settings: Settings, skip: bool, again: bool) -> Impo
         Conflict: the file is in, or another import of it is at work.
         Unavailable: the log's server does not answer at the start.
     """
-    return asyncio.run(_import(EventFile(path, settings), settings, skip, again))
+    file = EventFile(path, settings)
+    record = asyncio.run(_record(file, settings, again))
+    good, bad = look(path, file.rows(), skip, file.see)
+    _say_what_is_odd(file, record)
+    sent = asyncio.run(_send(file, settings, record, good))
+    return Imported(record.events + sent, record.events, bad)
 
 
 class EventFile:
@@ -77,10 +83,17 @@ class EventFile:
 
     @property
     def digest(self) -> str:
-        """sha256 (hex) of the file."""
+        """sha256 (hex) of the file.
+
+        Raises:
+            BadStream: it cannot be read.
+        """
         if not self._digest:
-            with self.path.open("rb") as file:
-                self._digest = hashlib.file_digest(file, "sha256").hexdigest()
+            try:
+                with self.path.open("rb") as file:
+                    self._digest = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise BadStream(f"{self.path}: cannot be read: {error.strerror}") from None
         return self._digest
 
     def rows(self) -> Iterator[tuple[int, Interaction | ValueError]]:
@@ -94,7 +107,7 @@ class EventFile:
         self._latest = max(self._latest, event.time_ms)
 
     def _event(self, line: int, record: Record) -> Interaction | ValueError:
-        self.unread.update(name for name in record if name not in COLUMNS)
+        self.unread.update(name for name in record if name not in _READ)
         try:
             row = StreamRow.of(line, record)
             if not 0 <= row.time_ms <= self._rules.latest_ms:
@@ -117,22 +130,26 @@ class EventFile:
         return event.interaction(row.time_ms)
 
 
-async def _import(file: EventFile, settings: Settings, skip: bool, again: bool) -> Imported:
+async def _record(file: EventFile, settings: Settings, again: bool) -> ImportRecord:
+    """How far the file is in the log; with `again`, not at all from now on."""
+    async with connect_async(redis_url(settings), timeout_s=_TIMEOUT_S) as client:
+        records = ImportRecords(client, Keys(settings.namespace))
+        record = await records.read(file.digest)
+        if again:
+            await records.forget(file.digest)
+            return NOT_BEGUN
+    if record.done_ms is not None:
+        raise Conflict(_is_in(file, record, settings))
+    return record
+
+
+async def _send(file: EventFile, settings: Settings, record: ImportRecord, total: int) -> int:
     keys = Keys(settings.namespace)
     weights = EventWeights(settings.event_types, settings.positive_from)
     async with connect_async(redis_url(settings), timeout_s=_TIMEOUT_S) as client:
-        records = ImportRecords(client, keys)
-        good, bad = look(file.path, file.rows(), skip, file.see)
-        record = await records.read(file.digest)
-        if record.done_ms is not None and not again:
-            raise Conflict(_is_in(file, record, settings))
-        if again:
-            await records.forget(file.digest)
-            record = NOT_BEGUN
-        _say_what_is_odd(file, record)
-        sender = Sender(Ingest(client, keys, settings.log, weights), records, file.digest)
-        sent = await sender.send(file, record, good, settings.limits.max_batch)
-    return Imported(record.events + sent, record.events, bad)
+        ingest = Ingest(client, keys, settings.log, weights)
+        sender = Sender(ingest, ImportRecords(client, keys), file.digest)
+        return await sender.send(file, record, total, settings.limits.max_batch)
 
 
 class Sender:
