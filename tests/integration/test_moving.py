@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from tests.integration.running import ROOT, Running, await_true
+from service.cli.app import app
+from tests.integration.running import Running, await_true
 
 pytestmark = pytest.mark.processes
 
 
 def freshet(service: Running, *arguments: object) -> str:
     """Run a command on the service's directory; what it says."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("FRESHET_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "service", *map(str, arguments)],
-        env={**clean, "FRESHET_DATA_DIR": str(service.data_dir)},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    settings = {name: None for name in os.environ if name.startswith("FRESHET_")}
+    environment = {**settings, "FRESHET_DATA_DIR": str(service.data_dir)}
+    said = CliRunner().invoke(app, list(map(str, arguments)), env=environment)
+    assert said.exit_code == 0, said.exception
+    return said.stdout
 
 
 def test_a_running_service_has_what_is_imported_and_gives_it_back(
