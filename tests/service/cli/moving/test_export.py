@@ -10,7 +10,7 @@ import pytest
 
 from service.cli.moving.held import HeldEvents
 from service.domain.catalogue import Item
-from service.domain.interactions import Interaction
+from service.domain.interactions import Interaction, LogEntry, Position
 from service.errors import BadRequest
 from service.settings import LogSettings
 from service.storage.archive import Archive
@@ -119,20 +119,19 @@ def test_a_learner_that_archives_and_trims_meanwhile_takes_nothing_away(place: P
         expected += [event.event_id for event in events]
     archive = Archive(place.settings.data_dir / "archive")
 
-    class Interrupted(EventLog):
-        """Archives and trims between any two of the reader's looks."""
+    class Overtaken(EventLog):
+        """Of what the reader is about to read, the first half is archived and trimmed before."""
 
-        def read(self, after: object, max_events: int) -> list[object]:  # type: ignore[override]
-            found = super().read(after, 100)  # type: ignore[arg-type]
-            if len(found) > 2:
-                end = found[len(found) // 2].position
-                entries = [entry for entry in found if entry.position <= end]
+        def read(self, after: Position, max_events: int) -> list[LogEntry]:
+            entries = super().read(max(after, archive.end()), 100)
+            if len(entries) > 2:
+                entries = entries[: len(entries) // 2]
                 events = [event for entry in entries for event in entry.interactions]
-                archive.write(archive.end(), end, entries, [False] * len(events))
-                self.trim(end)
-            return found  # type: ignore[return-value]
+                archive.write(archive.end(), entries[-1].position, entries, [False] * len(events))
+                self.trim(entries[-1].position)
+            return super().read(after, 100)
 
-    held = HeldEvents(archive, Interrupted(place.client, place.keys), LogSettings())
+    held = HeldEvents(archive, Overtaken(place.client, place.keys), LogSettings())
     assert (held.most, held.missing) == (600, 0)
     post(place.settings, [Interaction("u", "late", "click", 1, "late")])
     assert [event.event_id for event in held] == expected
