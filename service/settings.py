@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.config import LearningConfig
+from service.domain.interactions import IMPRESSION, SKIP
 from service.domain.recommendations import DEFAULT_OBJECTIVE
 
 
@@ -127,6 +128,36 @@ class LearnerSettings(BaseModel):
     )
 
 
+class OnlineSettings(BaseModel):
+    """What is kept of answers, so that events can be joined with them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    answers: int = Field(
+        100_000,
+        ge=0,
+        le=10_000_000,
+        description="answers kept at most to be joined with events, some 0.6 kB each on the log's"
+        " server for 20 items; 0 keeps none and measures nothing",
+    )
+    hours: float = Field(
+        24.0,
+        gt=0,
+        le=24 * 365,
+        description="… and for how long; an event that names an older one is not joined",
+    )
+    versions: int = Field(
+        20,
+        ge=1,
+        le=200,
+        description="latest versions that have figures of their own, up to 60 kB and 30 series of"
+        " metrics each",
+    )
+    conversion_types: tuple[str, ...] = Field(
+        ("purchase",), description="event types that are conversions"
+    )
+
+
 class DriftSettings(BaseModel):
     """What is done when the model becomes worse on what comes; without a detector, nothing."""
 
@@ -220,7 +251,8 @@ class Settings(BaseSettings):
             "impression": 0.0,
             "skip": 0.0,
         },
-        description="event types and their weights; weight 0 is no positive signal",
+        description="event types and their weights, none negative; weight 0 is no positive signal,"
+        " and `skip` speaks against its item",
     )
     positive_from: dict[str, float] = Field(
         {"rating": 4.0},
@@ -232,6 +264,7 @@ class Settings(BaseSettings):
     serving: ServingSettings = ServingSettings()
     limits: LimitSettings = LimitSettings()
     drift: DriftSettings = DriftSettings()
+    online: OnlineSettings = OnlineSettings()
     learner: LearnerSettings = LearnerSettings()
     learning: LearningConfig = LearningConfig()
 
@@ -262,8 +295,15 @@ class Settings(BaseSettings):
         if "click" not in value:
             raise ValueError("'click' is the default type and must be there")
         for name, weight in value.items():
-            if not 0.0 <= weight < 1e6:
+            if weight < 0.0:
+                raise ValueError(
+                    f"the weight of {name!r} must not be negative: what a user turns down is sent"
+                    f" as an event of type {SKIP!r}, which counts against the item by itself"
+                )
+            if not weight < 1e6:
                 raise ValueError(f"the weight of {name!r} must lie in [0, 1e6)")
+            if weight and name in (IMPRESSION, SKIP):
+                raise ValueError(f"the weight of {name!r} must be 0: it is no positive signal")
         return value
 
     @model_validator(mode="after")
@@ -275,6 +315,18 @@ class Settings(BaseSettings):
                     f"learning.type_heads: {name!r} is no event type with a weight above 0;"
                     f" there are {', '.join(positive)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _check_conversion_types(self) -> Self:
+        """Those that somebody has asked for; the default may name a type that a shop lacks."""
+        if "conversion_types" in self.online.model_fields_set:
+            for name in self.online.conversion_types:
+                if name not in self.event_types:
+                    raise ValueError(
+                        f"online.conversion_types: {name!r} is no event type;"
+                        f" there are {', '.join(self.event_types)}"
+                    )
         return self
 
     @property

@@ -7,6 +7,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from service.online import OnlineMetrics
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
@@ -20,6 +22,8 @@ class Metrics:
         self._make_serving_metrics()
         self._make_store_metrics()
         self._make_learner_metrics()
+        self.online = OnlineMetrics()
+        self.registry.register(self.online)
 
     def _make_request_metrics(self) -> None:
         to = self.registry
@@ -66,6 +70,11 @@ class Metrics:
         self.overloaded = Counter(
             "freshet_overloaded_requests",
             "Requests not begun because too many answers were waiting.",
+            registry=to,
+        )
+        self.online_dropped = Counter(
+            "freshet_online_dropped_answers",
+            "Answers that were not kept to be measured: too much waited, or no secret was there.",
             registry=to,
         )
         self.ranking_batch = Histogram(

@@ -96,7 +96,7 @@ class LearningState:
 
     def export(self) -> Bundle:
         """This state as tensors, ids and plain values; tensors are shared, not copied."""
-        learning: dict[str, Tensor] = {"counts": self.counts}
+        learning: dict[str, Tensor] = {}
         for name, rows in self.row_states.items():
             learning |= prefixed(f"optimizer.{name}.", rows.state_dict())
         learning |= prefixed("optimizer.dense.", self.dense_state.state_dict())
@@ -105,7 +105,10 @@ class LearningState:
         remembered, types = memory_tensors(self.memory, self.items, self.users)
         learning |= prefixed("memory.", remembered)
         return Bundle(
-            tensors={"serving": self.net.tensors(), "learning": learning},
+            tensors={
+                "serving": {**self.net.tensors(), "counts": self.counts},
+                "learning": learning,
+            },
             ids={"items": list(self.items.ids), "users": list(self.users.ids)},
             meta={
                 "format": FORMAT,
@@ -143,7 +146,7 @@ class LearningState:
             },
             dense_state=AdamState.load(stripped(learning, "optimizer.dense.")),
             methods=methods,
-            counts=learning["counts"],
+            counts=_counts(bundle),
             memory=memory,
             updates=int(bundle.meta["updates"]),
         )
@@ -190,6 +193,12 @@ class LearningState:
             raise ValueError(f"format: expected {FORMAT}, got {bundle.meta.get('format')}")
         items, users, memory = _remembered(bundle, config)
         return cls._untrained(config, items, users, memory).untrained()
+
+
+def _counts(bundle: Bundle) -> Tensor:
+    """They were no part of what is served once."""
+    serving, learning = bundle.tensors["serving"], bundle.tensors["learning"]
+    return serving["counts"] if "counts" in serving else learning["counts"]
 
 
 def _remembered(

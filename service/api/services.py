@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 
 from anyio import to_thread
 from fastapi import Request
@@ -22,12 +22,14 @@ from service.api.upkeep import Upkeep
 from service.domain.weights import EventWeights
 from service.errors import SettingsError, Unavailable
 from service.logs import get_logger
+from service.online import reported
 from service.serving.catalogue_feed import CatalogueFeed
 from service.serving.export import Export
 from service.serving.hints import follow_hints
 from service.serving.lists import ListsFeed
 from service.serving.ranker import Ranker
 from service.serving.recommender import Recommender
+from service.serving.recorder import Recorder
 from service.serving.watcher import Watcher
 from service.settings import Settings
 from service.storage import connections, database
@@ -42,8 +44,10 @@ from service.storage.history import HistoryStore
 from service.storage.ingest import Ingest
 from service.storage.jobs import Jobs
 from service.storage.keys import Keys
+from service.storage.online import OnlineStore
 from service.storage.popularity import PopularityStore
 from service.storage.presence import Presence
+from service.storage.receipts import Receipts
 from service.storage.registry import Registry
 from service.storage.replay import ReplayBuffer
 from service.telemetry import Metrics
@@ -52,6 +56,7 @@ _DATABASE_S = 1.0
 _KEYS_REFRESH_S = 2.0
 _BEAT_S = 2.0
 _GAUGES_S = 5.0
+_RECORD_S = 0.5
 _DURABILITY_S = 2.0
 """How soon it is asked again after a failure; an answer is good for longer."""
 
@@ -89,9 +94,14 @@ class Services:
     lists: ListsFeed
     watcher: Watcher
     recommender: Recommender
+    recorder: Recorder
+    online: OnlineStore | None
+    """None where no answer is kept."""
     export: Export
     secret: bytes | None = None
     """Keys the marks that stand for user ids in log lines; None until it could be read."""
+    receipts: Receipts | None = None
+    """Signs answers, by the same secret."""
 
 
 def services_of(request: Request) -> Services:
@@ -134,6 +144,8 @@ async def open_services(
         checkpoints = CheckpointStore(settings.data_dir / "checkpoints")
         serving = settings.serving
         watcher = Watcher(registry, checkpoints, metrics, poll_s=serving.poll_s, rows=serving.rows)
+        measured = settings.online.answers > 0
+        online = OnlineStore(waiting_client, keys, settings.online) if measured else None
         services = Services(
             settings=settings,
             replica_id=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
@@ -166,6 +178,14 @@ async def open_services(
                 positive=lambda event: weights.weight(event.type, event.value) > 0,
                 settings=settings,
             ),
+            recorder=Recorder(
+                online,
+                lambda: services.receipts,
+                served=lambda: watcher.served.model,
+                view=lambda: feed.view,
+                metrics=metrics,
+            ),
+            online=online,
             export=Export(
                 Archive(settings.data_dir / "archive"),
                 event_log,
@@ -180,6 +200,17 @@ async def open_services(
         await _keep_up(services, upkeep)
         upkeep.always("hints", "log", partial(follow_hints, client, keys, watcher.poke))
         yield services
+
+
+async def read_online(services: Services) -> dict[str, Any] | None:
+    """What became of the answers; None where none is kept.
+
+    Raises:
+        Unavailable: the log's server does not answer.
+    """
+    if services.online is None:
+        return None
+    return reported(await to_thread.run_sync(services.online.figures), services.settings.online)
 
 
 async def _check_set_up(services: Services, engine: Engine) -> None:
@@ -201,6 +232,7 @@ async def _keep_up(services: Services, upkeep: Upkeep) -> None:
         await to_thread.run_sync(services.keys.refresh)
         if services.secret is None:
             services.secret = await to_thread.run_sync(services.registry.secret)
+            services.receipts = Receipts(services.secret)
 
     async def catalogue() -> None:
         await to_thread.run_sync(services.feed.poll)
@@ -225,6 +257,7 @@ async def _keep_up(services: Services, upkeep: Upkeep) -> None:
             metrics.log_lag_events.set(lag)
         metrics.replay_bytes.set(await to_thread.run_sync(services.replay.size_bytes))
         metrics.show_learner(await services.presence.learner())
+        metrics.online.show(await read_online(services))
 
     await upkeep.every(_KEYS_REFRESH_S, "keys", "database", keys)
     await upkeep.every(_DURABILITY_S, "durability", "log", services.durability.look)
@@ -237,3 +270,4 @@ async def _keep_up(services: Services, upkeep: Upkeep) -> None:
     watcher.start()
     await upkeep.every(_BEAT_S, "presence", "log", beat)
     await upkeep.every(_GAUGES_S, "gauges", "log", gauges)
+    await upkeep.every(_RECORD_S, "recorder", "log", services.recorder.write)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from anyio import to_thread
 
 from service.api.schemas.fields import Shape, format_time
-from service.api.services import Services
+from service.api.services import Services, read_online
 from service.errors import Unavailable
 
 T = TypeVar("T")
@@ -59,6 +59,46 @@ class ReplicaStatus(Shape):
     error: str | None
 
 
+class SourceFigures(Shape):
+    """What became of the items that one source gave; rates are shares of the impressions."""
+
+    shown: int
+    impressions: int
+    positive: int
+    conversions: int
+    skips: int
+    click_through: float | None
+    conversion: float | None
+    coverage: float | None
+    novelty_bits: float | None
+
+
+class OnlineFigures(SourceFigures):
+    """What became of answers, in counts of answers and items; rates are shares of the answers."""
+
+    answers: int
+    clicked: int
+    converted: int
+    sources: dict[str, SourceFigures]
+
+
+class VersionFigures(OnlineFigures):
+    """The same of one version's answers."""
+
+    version: int
+
+
+class OnlineStatus(Shape):
+    """Answers kept to be joined with events, and what became of them."""
+
+    kept: int
+    capacity: int
+    bytes: int
+    events: dict[str, int]
+    total: OnlineFigures
+    versions: list[VersionFigures]
+
+
 class Status(Shape):
     """Where the log, the learner and each replica are; null is what could not be found out."""
 
@@ -71,6 +111,7 @@ class Status(Shape):
     last_update: str | None
     next_update: str | None
     catalogue_revision: int
+    online: OnlineStatus | None
 
 
 async def read_status(services: Services) -> dict[str, Any]:
@@ -102,7 +143,15 @@ async def read_status(services: Services) -> dict[str, Any]:
         "last_update": format_time(latest[0].created_ms) if latest else None,
         "next_update": format_time((learner or {}).get("next_update_ms")),
         "catalogue_revision": services.feed.view.revision,
+        "online": await _online(services),
     }
+
+
+async def _online(services: Services) -> dict[str, Any] | None:
+    try:
+        return await read_online(services)
+    except Unavailable:
+        return None
 
 
 async def _learner(services: Services) -> dict[str, Any] | None:

@@ -33,6 +33,7 @@ _SECTIONS: Final = {
     "serving": "How answers are made",
     "limits": "What one request may ask",
     "learner": "The process of the learner",
+    "online": "What is measured of answers",
     "drift": "When the model becomes worse on what comes",
     "learning": "The model, its updates, and the gate",
 }

@@ -46,6 +46,10 @@ them in a double."""
 START = Position(0, 0)
 """Before the first entry."""
 
+IMPRESSION, SKIP = "impression", "skip"
+"""The event types that are no positive signal whatever the settings say: an item was seen, and an
+item was seen and passed over."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interaction:

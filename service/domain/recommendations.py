@@ -49,7 +49,6 @@ class RecommendedItem:
 class Recommendation:
     """One answer: all of it from one model version and one catalogue revision."""
 
-    recommendation_id: str
     user_id: str | None
     source: str
     """`personalized`, `session` or `fallback`."""
@@ -59,3 +58,5 @@ class Recommendation:
     degraded: tuple[str, ...] = field(default=())
     """What the answer had to do without: `history`, `model`, `objective`, `catalogue`,
     `popularity`."""
+    recommendation_id: str = ""
+    """Given when the answer leaves the service."""

@@ -1,6 +1,7 @@
 """What follows a commit. Each part may be lost to a crash and is made up for at the next start.
 
-The window's samples go into the replay buffer; the log is trimmed up to the head's position, which
+The window's samples go into the replay buffer; its events are joined with the answers that they
+name; the log is trimmed up to the head's position, which
 the archive holds (an older position is read from there); replicas get a hint; files that nobody
 needs any more are dropped, and small archive files merged.
 """
@@ -11,10 +12,11 @@ from service.domain.versions import FIRST_VERSION, Head, VersionRecord, WindowSt
 from service.learner.admitted import admitted_samples, files_of
 from service.learner.champion import champion
 from service.learner.committing import Committed
+from service.learner.joining import Joining
 from service.learner.keeping import worth_keeping
 from service.learner.names import draw_name
 from service.learner.rebuilding import Rebuilding
-from service.learner.steps import ADMITTED, NOTIFIED, PRUNED, TRIMMED, Reached
+from service.learner.steps import ADMITTED, JOINED, NOTIFIED, PRUNED, TRIMMED, Reached
 from service.learner.stores import Stores
 from service.settings import LearnerSettings
 from service.storage.clock import now_ms
@@ -28,12 +30,18 @@ class Aftermath:
     """Puts the other stores right after the head has moved."""
 
     def __init__(
-        self, stores: Stores, settings: LearnerSettings, rebuilding: Rebuilding, reached: Reached
+        self,
+        stores: Stores,
+        settings: LearnerSettings,
+        rebuilding: Rebuilding,
+        joining: Joining,
+        reached: Reached,
     ) -> None:
         self._stores = stores
         self._settings = settings
         self._reached = reached
         self._rebuilding = rebuilding
+        self._joining = joining
         self._presence = LearnerPresence(stores.client, stores.keys)
 
     def follow(self, done: Committed, *, keep_files: bool) -> None:
@@ -47,6 +55,8 @@ class Aftermath:
             self._admit(self._stores.registry.version(head.tip))
             self._stores.buffer.stand_for(head.tip)
         self._reached(ADMITTED)
+        self._joining.follow()
+        self._reached(JOINED)
         self._stores.log.trim(min(head.position, self._stores.archive.end()))
         self._reached(TRIMMED)
         self._presence.hint(head.generation)
@@ -64,6 +74,7 @@ class Aftermath:
         since is admitted; else the buffer is rebuilt. Admitting is idempotent, so nothing needs to
         be known about how far the last one came.
         """
+        self._joining.follow()
         since = self._versions_since(self._stores.buffer.version(), head)
         if since is not None and all(map(self._admit, since)):
             self._stores.buffer.stand_for(head.tip)

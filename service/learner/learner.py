@@ -33,6 +33,7 @@ from service.learner.device import device_of
 from service.learner.drift import Drift
 from service.learner.fence import Fence
 from service.learner.incremental import Incremental
+from service.learner.joining import Joining
 from service.learner.learning import Abandoned, Learning, LearnWindow, Lesson, given_up
 from service.learner.opening import Opening
 from service.learner.rebuilding import Rebuilding
@@ -47,6 +48,8 @@ from service.learner.stores import Stores
 from service.learner.unlearned import Unlearned
 from service.learner.watch import Watch
 from service.settings import Settings
+from service.storage.online import OnlineStore
+from service.storage.receipts import Receipts
 
 log = structlog.get_logger()
 
@@ -79,7 +82,8 @@ class Learner:
         self._stores, self._status, self._stop = stores, status, stop
         config, device = settings.learning, device_of(settings)
         weights = EventWeights(settings.event_types, settings.positive_from)
-        signals = Signals(weights, stores.registry.secret())
+        secret = stores.registry.secret()
+        signals = Signals(weights, secret)
         self._states = States(stores.registry, stores.checkpoints, config)
         self._starting = Starting(settings.learner.start_from, config)
         self._unlearned = Unlearned(stores.log, stores.archive)
@@ -91,7 +95,14 @@ class Learner:
         self._learning = Learning(self._states, device, learn, self._drift, reached)
         self._committing = Committing(stores, config, reached)
         rebuilding = Rebuilding(stores, signals, config, self._go_on)
-        self._aftermath = Aftermath(stores, settings.learner, rebuilding, reached)
+        joining = Joining(
+            stores.archive,
+            OnlineStore(stores.client, stores.keys, settings.online),
+            Receipts(secret),
+            weights,
+            settings.online,
+        )
+        self._aftermath = Aftermath(stores, settings.learner, rebuilding, joining, reached)
         self._incremental = Incremental(stores.jobs, stores.registry, self._unlearned)
         self._retrain = Retrain(stores, settings, self._unlearned, device)
         self._catch_up = CatchUp(stores, self._opening, self._learning, config)

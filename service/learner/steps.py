@@ -18,6 +18,7 @@ JUDGED = "judged"
 WRITTEN = "written"
 COMMITTED = "committed"
 ADMITTED = "admitted"
+JOINED = "joined"
 TRIMMED = "trimmed"
 NOTIFIED = "notified"
 PRUNED = "pruned"
@@ -32,6 +33,7 @@ STEPS = (
     WRITTEN,
     COMMITTED,
     ADMITTED,
+    JOINED,
     TRIMMED,
     NOTIFIED,
     PRUNED,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -62,9 +61,8 @@ def fill(
 def recommendation(
     scene: Scene, user_id: str | None, source: str, items: tuple[RecommendedItem, ...]
 ) -> Recommendation:
-    """An answer with an id of its own, from the scene's version."""
+    """An answer from the scene's version, without an id yet."""
     return Recommendation(
-        recommendation_id=f"r-{secrets.token_urlsafe(15)}",
         user_id=user_id,
         source=source,
         model_version=scene.model.version,

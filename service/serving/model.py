@@ -19,6 +19,7 @@ from models.compression import compress
 from models.nets import load_serving
 from models.ranking.compressed import CompressedIndex
 from models.ranking.index import ExactIndex
+from models.ranking.novelty import Novelty
 from models.vocabulary import Vocabulary
 from service.domain.versions import VersionRecord
 
@@ -55,6 +56,8 @@ class ServingModel:
     """None for a version that has learned nothing."""
     knows_users: bool
     """Whether a user's row alone, without a history, makes a query."""
+    novelty: Novelty | None = None
+    """How new its items are; None where the version does not say."""
 
     @classmethod
     def empty(cls, record: VersionRecord) -> ServingModel:
@@ -90,7 +93,7 @@ class ServingModel:
             raise ValueError(f"version {record.version}: item vectors are not finite")
         if len(vectors) != len(items):
             raise ValueError(f"version {record.version}: {len(vectors)} rows, {len(items)} items")
-        kept = compress(vectors, rows)
+        kept, counts = compress(vectors, rows), bundle.tensors["serving"].get("counts")
         model = cls(
             version=record.version,
             learned_until_ms=record.learned_until_ms,
@@ -101,6 +104,7 @@ class ServingModel:
             index=ExactIndex.build(vectors) if rows == "float32" else CompressedIndex(kept),
             net=net,
             knows_users=net.encoder.has_users,
+            novelty=None if counts is None else Novelty.of(counts),
         )
         model._warm_up()
         return model

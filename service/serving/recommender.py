@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from service.domain.interactions import Interaction
+from service.domain.interactions import SKIP, Interaction
 from service.domain.recommendations import (
     FALLBACK,
     LATEST,
@@ -29,6 +29,16 @@ from service.storage.history import HistoryStore
 _CATALOGUE_STALE_S = 5.0
 _LISTS_STALE_S = 10.0
 _REST_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What is known of whoever is asked for."""
+
+    items: tuple[str, ...] = ()
+    """Positive ones, oldest first."""
+    skipped: frozenset[str] = frozenset()
+    """Passed over by the user, and as little wanted again as what was seen."""
 
 
 class Recommender:
@@ -67,13 +77,13 @@ class Recommender:
             Overloaded: too many answers are waiting to be made.
         """
         scene = self._scene()
-        histories, lost = await self._histories(queries)
+        pasts, lost = await self._pasts(queries)
         if lost:
             scene = replace(scene, degraded=("history", *scene.degraded))
         return await self._answer(
             [
-                _task(self._asked_of(scene, query), query, history)
-                for query, history in zip(queries, histories, strict=True)
+                _task(self._asked_of(scene, query), query, past)
+                for query, past in zip(queries, pasts, strict=True)
             ]
         )
 
@@ -151,10 +161,10 @@ class Recommender:
             return scene
         return replace(scene, degraded=(*scene.degraded, "objective"))
 
-    async def _histories(self, queries: Sequence[Query]) -> tuple[list[tuple[str, ...]], bool]:
-        """Positive items per query, oldest first; and whether the store failed to say."""
+    async def _pasts(self, queries: Sequence[Query]) -> tuple[list[_Past], bool]:
+        """What each query rests on; and whether the store failed to say."""
         user_ids = [q.user_id for q in queries if q.user_id is not None and q.history is None]
-        stored: dict[str, tuple[str, ...]] = {}
+        stored: dict[str, _Past] = {}
         lost = False
         if user_ids and not (lost := not self._breaker.allows()):
             try:
@@ -164,17 +174,23 @@ class Recommender:
                 lost = True
             else:
                 self._breaker.succeeded()
-                stored = {
-                    user_id: tuple(event.item_id for event in events if self._positive(event))
-                    for user_id, events in zip(user_ids, found, strict=True)
-                }
+                stored = dict(zip(user_ids, map(self._past, found), strict=True))
         return [
-            stored.get(q.user_id or "", ()) if q.history is None else q.history for q in queries
+            stored.get(q.user_id or "", _Past()) if q.history is None else _Past(q.history)
+            for q in queries
         ], lost
 
+    def _past(self, events: Sequence[Interaction]) -> _Past:
+        return _Past(
+            tuple(event.item_id for event in events if self._positive(event)),
+            frozenset(event.item_id for event in events if event.type == SKIP),
+        )
 
-def _task(scene: Scene, query: Query, history: tuple[str, ...]) -> Task:
-    exclude = query.exclude.union(history) if query.exclude_seen else query.exclude
+
+def _task(scene: Scene, query: Query, past: _Past) -> Task:
+    history, exclude = past.items, query.exclude
+    if query.exclude_seen:
+        exclude = exclude.union(history, past.skipped)
     want = Want(
         scene.model,
         scene.view,

@@ -27,6 +27,16 @@ def repeat_hash(user_id: str, event_id: str) -> int:
     return _hash(b"", b"freshet repeat", user_id, event_id)
 
 
+def answer_mark(secret: bytes, text: str) -> int:
+    """Keyed hash that only the service can put under an answer, in [0, 2⁶⁴)."""
+    return _hash(secret, b"freshet answer", text)
+
+
+def answer_user(secret: bytes, user_id: str) -> int:
+    """Keyed hash of the user whom an answer was made for, in [0, 2³²)."""
+    return _hash(secret, b"freshet reader", user_id) >> 32
+
+
 def registry_mark(secret: bytes) -> str:
     """A name for the registry that holds `secret`, which may be shown: 16 hexadecimal digits."""
     return f"{_hash(secret, b'freshet registry'):016x}"

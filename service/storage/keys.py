@@ -93,6 +93,44 @@ class Keys:
         return f"{self.prefix}:replay:version"
 
     @property
+    def online_answers(self) -> str:
+        """Hash: an answer's name → its version, items and their sources."""
+        return f"{self.prefix}:online:answers"
+
+    @property
+    def online_order(self) -> str:
+        """Sorted set: the names of the answers kept, by when they were given."""
+        return f"{self.prefix}:online:order"
+
+    @property
+    def online_marks(self) -> str:
+        """Hash: an answer's name → what has been heard of each of its items."""
+        return f"{self.prefix}:online:marks"
+
+    @property
+    def online_position(self) -> str:
+        """String: how far the log is joined with the answers."""
+        return f"{self.prefix}:online:position"
+
+    @property
+    def online_total(self) -> str:
+        """Hash: counts over all versions, and events joined and not, by reason."""
+        return f"{self.prefix}:online:total"
+
+    @property
+    def online_versions(self) -> str:
+        """Sorted set: versions that have counts of their own, by their last answer."""
+        return f"{self.prefix}:online:versions"
+
+    def online_version(self, version: int) -> str:
+        """Hash: counts of one version's answers."""
+        return f"{self.prefix}:online:version:{version}"
+
+    def online_items(self, version: int, source: str) -> str:
+        """HyperLogLog: the items that a version's answers took from a source."""
+        return f"{self.prefix}:online:items:{version}:{source}"
+
+    @property
     def replicas(self) -> str:
         """Set: ids of replicas that have lately lived."""
         return f"{self.prefix}:replicas"

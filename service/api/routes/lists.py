@@ -12,7 +12,7 @@ from service.api.access import RECOMMEND
 from service.api.body import answer
 from service.api.openapi import says
 from service.api.parameters import DEFAULT_LIMIT, Categories, Limit
-from service.api.routes.recommendations import count
+from service.api.routes.recommendations import given
 from service.api.schemas.recommendations import RecommendationOut, recommendation_out
 from service.api.services import Services, services_of
 from service.domain.recommendations import LATEST, POPULAR, TRENDING
@@ -47,8 +47,7 @@ async def get_popular(
         size = services.settings.serving.lists_size
         scored = await services.popularity.popular(hours, size)
     found = await services.recommender.listed(POPULAR, limit, frozenset(category), scored)
-    count(services.metrics, [found])
-    return answer(recommendation_out(found))
+    return answer(recommendation_out(given(services, [found], measured=False)[0]))
 
 
 @router.get(
@@ -79,8 +78,7 @@ async def get_latest(
 
 async def _listed(services: Services, source: str, limit: int, categories: list[str]) -> Response:
     found = await services.recommender.listed(source, limit, frozenset(categories), None)
-    count(services.metrics, [found])
-    return answer(recommendation_out(found))
+    return answer(recommendation_out(given(services, [found], measured=False)[0]))
 
 
 def _hours(window: str) -> int:

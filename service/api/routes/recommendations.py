@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
@@ -49,8 +49,7 @@ async def get_recommendations(request: Request) -> Response:
     _check_built(asked.diversity)
     _mark(request, services, user_id)
     query = asked.query(user_id)
-    found = await services.recommender.recommend([query])
-    count(services.metrics, found)
+    found = given(services, await services.recommender.recommend([query]))
     return answer(recommendation_out(found[0]))
 
 
@@ -71,8 +70,7 @@ async def post_recommendations(request: Request) -> Response:
         check_explained(len(asked.requests), limits)
     _check_objective(services, asked.objective, "body")
     _check_built(asked.diversity)
-    found = await services.recommender.recommend(asked.queries())
-    count(services.metrics, found)
+    found = given(services, await services.recommender.recommend(asked.queries()))
     return answer({"results": [recommendation_out(one) for one in found]})
 
 
@@ -92,11 +90,18 @@ async def get_similar(
     services = services_of(request)
     await _check_named(services, item_id)
     found = await services.recommender.similar(item_id, limit, frozenset(category))
-    count(services.metrics, [found])
-    return answer(recommendation_out(found))
+    return answer(recommendation_out(given(services, [found], measured=False)[0]))
 
 
-def count(metrics: Metrics, answers: Iterable[domain.Recommendation]) -> None:
+def given(
+    services: Services, answers: Sequence[domain.Recommendation], *, measured: bool = True
+) -> list[domain.Recommendation]:
+    """The answers with their ids: counted, and those that are `measured` to be joined later."""
+    _count(services.metrics, answers)
+    return services.recorder.issue(answers, measured=measured)
+
+
+def _count(metrics: Metrics, answers: Iterable[domain.Recommendation]) -> None:
     """Count answers, what they rest on and what they had to do without."""
     for one in answers:
         metrics.recommendations.labels(one.source).inc()
