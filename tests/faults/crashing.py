@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
@@ -18,12 +18,18 @@ from models.continual.state import LearningState
 from models.continual.window import Candidate, learn_window
 from models.interactions import Event, Sample
 from models.parameters import Bundle
+from service.domain.interactions import Interaction
+from service.domain.online import Shown
+from service.domain.recommendations import PERSONALIZED
 from service.learner.learner import Learner
 from service.learner.steps import STEPS
 from service.settings import Settings
 from service.storage import database
+from service.storage.clock import now_ms
 from service.storage.database import reading, writing
 from service.storage.keys import Keys
+from service.storage.online import Figures, Given, OnlineStore
+from service.storage.receipts import Receipts
 from service.storage.registry import Registry
 from service.storage.tables import Secret
 from tests.service.learner.world import opened, settle
@@ -119,6 +125,8 @@ class Outcome:
     samples: list[Sample]
     archived: list[tuple[str, str, bool]]
     archive_files: list[str]
+    joined: Figures
+    """What the events say of the answers that they name."""
 
 
 def outcome(settings: Settings) -> Outcome:
@@ -140,7 +148,28 @@ def outcome(settings: Settings) -> Outcome:
             archive_files=sorted(
                 path.name for path in (settings.data_dir / "archive/events").iterdir()
             ),
+            joined=replace(_online(settings, world.stores.client).figures(), bytes=0),
         )
+
+
+def give(settings: Settings, events: Sequence[Interaction]) -> list[Interaction]:
+    """Answers to the events' users, kept, that held the items; the events, naming them."""
+    engine = database.connect(str(settings.database_url))
+    receipts = Receipts(Registry(engine).secret())
+    engine.dispose()
+    named, given, now = [], [], now_ms()
+    for event in events:
+        id_, receipt = receipts.issue(1, PERSONALIZED, now, event.user_id)
+        shown = Shown(1, (event.item_id, "other"), ("model", "popular"))
+        given.append(Given(receipt.nonce, now, shown, shown.counts(None)))
+        named.append(replace(event, recommendation_id=id_))
+    with redis.Redis.from_url(str(settings.redis_url)) as client:
+        _online(settings, client).keep(given, {1: 10}, now)
+    return named
+
+
+def _online(settings: Settings, client: redis.Redis) -> OnlineStore:
+    return OnlineStore(client, Keys(settings.namespace), settings.online)
 
 
 def twin(settings: Settings, name: str, database_url: str | None = None) -> Settings:

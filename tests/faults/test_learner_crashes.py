@@ -18,6 +18,7 @@ from tests.faults.crashing import (
     DIED,
     PLACES,
     Outcome,
+    give,
     make_secret,
     outcome,
     run,
@@ -37,7 +38,7 @@ def stage(
     sqlite_template: Path,
     valkey_url: str,
 ) -> Settings:
-    """A log that no learner has read yet: some of its events are sent twice."""
+    """A log that no learner has read yet: some of its events are sent twice, some name answers."""
     directory = tmp_path_factory.mktemp("stage")
     database = directory / "stage.sqlite"
     database.write_bytes(sqlite_template.read_bytes())
@@ -45,6 +46,7 @@ def stage(
     settings = small_settings(directory / "stage", valkey_url, f"sqlite:///{database}", namespace)
     make_secret(settings)
     events = clicks(100 * WINDOWS - 20)
+    events[::4] = give(settings, events[::4])
     post(settings, events[:100] + events[80:100] + events[100:])
     return settings
 
@@ -63,6 +65,7 @@ def undisturbed(stage: Settings) -> Outcome:
     assert len(found.windows) == WINDOWS
     assert len(found.samples) > 50
     assert sum(repeat for _, _, repeat in found.archived) == 20
+    assert found.joined.total["events:joined"] == 70
     return found
 
 
@@ -73,6 +76,7 @@ def same(found: Outcome, expected: Outcome) -> None:
     assert found.samples == expected.samples
     assert found.archived == expected.archived
     assert found.archive_files == expected.archive_files
+    assert found.joined == expected.joined
 
 
 @pytest.mark.parametrize("place", PLACES)

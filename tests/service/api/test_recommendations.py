@@ -81,11 +81,16 @@ def test_the_next_request_sees_an_event(api: httpx.Client, learned: int) -> None
     assert "i0" in ids(recommended(api, "fresh", limit=200, exclude_seen=False))
 
 
-def test_a_skip_is_not_seen_in_the_sense_of_exclude_seen(api: httpx.Client, learned: int) -> None:
+def test_what_was_skipped_is_left_out_as_what_was_seen(api: httpx.Client, learned: int) -> None:
     click(api, "fresh", "i0", type="skip")
     body = recommended(api, "fresh", limit=200)
-    assert "i0" in ids(body)
-    assert body["source"] == "fallback"
+    assert "i0" not in ids(body)
+    assert body["source"] == "fallback", "it is no history to rank by"
+    assert "i0" in ids(recommended(api, "fresh", limit=200, exclude_seen=False))
+    assert "i0" in ids(recommended(api, "another", limit=200))
+    asked = {"requests": [{"user_id": "fresh", "history": ["i1"]}], "limit": 200}
+    (session,) = api.post("/v1/recommendations", json=asked).json()["results"]
+    assert "i0" in ids(session), "the request's own history stands in for the stored one"
 
 
 def test_every_answer_says_what_it_rests_on(api: httpx.Client, learned: int) -> None:

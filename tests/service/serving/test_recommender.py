@@ -166,7 +166,7 @@ def eligible(
     hidden = {item.item_id for item in items if item.deleted or not item.available}
     seen = set(query.history or ())
     if query.history is None:
-        seen = {e.item_id for e in happened if e.user_id == query.user_id and e.type == "click"}
+        seen = {e.item_id for e in happened if e.user_id == query.user_id}  # clicked or skipped
     allowed = named - hidden - query.exclude - (seen if query.exclude_seen else set())
     if not query.categories:
         return allowed
