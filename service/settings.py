@@ -11,10 +11,10 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.config import LearningConfig
 from service.domain.interactions import IMPRESSION, SKIP
@@ -137,7 +137,7 @@ class OnlineSettings(BaseModel):
         100_000,
         ge=0,
         le=10_000_000,
-        description="answers kept at most to be joined with events, some 0.6 kB each on the log's"
+        description="answers kept at most to be joined with events, some 0.5 kB each on the log's"
         " server for 20 items; 0 keeps none and measures nothing",
     )
     hours: float = Field(
@@ -153,9 +153,14 @@ class OnlineSettings(BaseModel):
         description="latest versions that have figures of their own, up to 60 kB and 30 series of"
         " metrics each",
     )
-    conversion_types: tuple[str, ...] = Field(
+    conversion_types: Annotated[tuple[str, ...], NoDecode] = Field(
         ("purchase",), description="event types that are conversions"
     )
+
+    @field_validator("conversion_types", mode="before")
+    @classmethod
+    def _read_conversion_types(cls, value: Any) -> Any:
+        return _read_json("conversion_types", value, ("purchase",))
 
 
 class DriftSettings(BaseModel):

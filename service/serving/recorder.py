@@ -25,7 +25,8 @@ from service.telemetry import Metrics
 
 MAX_WAITING = 200_000
 """Items of the answers that wait to be written down, at most."""
-_AT_ONCE = 500
+_AT_ONCE = 100
+"""Answers written in one step of the log's server, which does nothing else meanwhile."""
 _RECOUNT_MS = 10_000
 
 

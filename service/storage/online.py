@@ -24,7 +24,8 @@ from service.storage.keys import Keys
 
 _WHAT = "online metrics"
 _TOTAL_KEY, _FIRST_VERSION_KEY = 4, 5
-_Packed = tuple[int, tuple[str, ...], tuple[str, ...]]
+_Packed = tuple[int, tuple[str, ...], tuple[str, ...], tuple[int, ...]]
+"""Version, items, the sources that there are, and for each item which of these it came from."""
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_Packed)
 _pack = msgspec.msgpack.Encoder().encode
@@ -119,9 +120,7 @@ class OnlineStore:
             pipe.hmget(self._keys.online_marks, list(names))
             kept, marks = cast(list[list[bytes | None]], pipe.execute())
         return {
-            name: Heard.unpack(
-                Shown(*_decoder.decode(one)), None if mark is None else mark.decode()
-            )
+            name: Heard.unpack(_shown(one), None if mark is None else mark.decode())
             for name, one, mark in zip(names, kept, marks, strict=True)
             if one is not None
         }
@@ -214,7 +213,14 @@ class OnlineStore:
 
 
 def _text(shown: Shown) -> str:
-    return _encoder.encode((shown.version, shown.items, shown.sources)).decode()
+    sources = tuple(dict.fromkeys(shown.sources))
+    places = tuple(sources.index(source) for source in shown.sources)
+    return _encoder.encode((shown.version, shown.items, sources, places)).decode()
+
+
+def _shown(packed: bytes) -> Shown:
+    version, items, sources, places = _decoder.decode(packed)
+    return Shown(version, items, tuple(sources[place] for place in places))
 
 
 def _by_source(given: Iterable[Given]) -> dict[tuple[int, str], set[str]]:

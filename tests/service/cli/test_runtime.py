@@ -30,6 +30,13 @@ def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         ("FRESHET_PORT", "70000", "FRESHET_PORT"),
         ("FRESHET_WINDOW__MAX_EVENTS", "0", "FRESHET_WINDOW__MAX_EVENTS"),
         ("FRESHET_EVENT_TYPES", '{"view": 1.0}', "'click' is the default type"),
+        ("FRESHET_EVENT_TYPES", '{"click": 1, "skip": -1}', "'skip' must not be negative: what a"),
+        ("FRESHET_EVENT_TYPES", '{"click": -0.5}', "'click' must not be negative: what a user"),
+        ("FRESHET_EVENT_TYPES", '{"click": 1, "skip": 1}', "'skip' must be 0: it is no positive"),
+        ("FRESHET_EVENT_TYPES", '{"click": NaN}', r"'click' must lie in \[0, 1e6\)"),
+        ("FRESHET_ONLINE__CONVERSION_TYPES", '["buy"]', "conversion_types: 'buy' is no event type"),
+        ("FRESHET_ONLINE__CONVERSION_TYPES", "buy", r'TYPES: .*, such as \["purchase"'),
+        ("FRESHET_ONLINE__VERSIONS", "1000", "FRESHET_ONLINE__VERSIONS"),
         ("FRESHET_LEARNING__METHODS", '["ewk"]', "allowed are"),
         ("FRESHET_LEARNING__DROPOUT", "2", "^FRESHET_LEARNING__DROPOUT: must lie in"),
         (
