@@ -257,7 +257,7 @@ class Settings(BaseSettings):
             "skip": 0.0,
         },
         description="event types and their weights, none negative; weight 0 is no positive signal,"
-        " and `skip` speaks against its item",
+        " and `skip` keeps its item from the user's answers",
     )
     positive_from: dict[str, float] = Field(
         {"rating": 4.0},
@@ -303,7 +303,7 @@ class Settings(BaseSettings):
             if weight < 0.0:
                 raise ValueError(
                     f"the weight of {name!r} must not be negative: what a user turns down is sent"
-                    f" as an event of type {SKIP!r}, which counts against the item by itself"
+                    f" as an event of type {SKIP!r}, which keeps the item from that user"
                 )
             if not weight < 1e6:
                 raise ValueError(f"the weight of {name!r} must lie in [0, 1e6)")
