@@ -129,7 +129,7 @@ def _state(encoder: str, items: int, **asked: Any) -> LearningState:
         items=Vocabulary(map(str, range(items))),
         users=Vocabulary(map(str, range(users))),
     )
-    return known.untrained()
+    return known.untrained().with_rows()
 
 
 def _session(state: LearningState, methods: tuple[str, ...]) -> Session:

@@ -90,8 +90,8 @@ class DomainAdapters(Method):
         met, known = self.met, start.known["items"]
         if met is None:
             met = torch.ones(known, dtype=torch.bool)
-        met = grown(met, len(start.weights["items"]), False)
-        met[slice(known, None) if start.lesson.items is None else start.lesson.items] = True
+        size = len(start.weights["items"])
+        met = grown(met, size, False) | start.lesson.names(torch.arange(size))
         return type(self)(self.parameters, self.seed, self.updates, self.domains, met)
 
     def held(self, net: Recommender) -> Tensor | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -10,9 +9,8 @@ import torch
 from torch import Tensor
 
 from models.config import LearningConfig
-from models.continual.fisher import Fisher
-from models.continual.method import Method, counted
-from models.parameters import Snapshot
+from models.continual.counting import Counting
+from models.continual.method import counted
 from models.registry import encoders_of
 
 if TYPE_CHECKING:
@@ -35,7 +33,7 @@ class Parameters:
             counted(name, getattr(self, name), 0)
 
 
-class FineTuning(Method):
+class FineTuning(Counting):
     """After its first updates the lowest layers of the encoder stand still, fewer as time goes by.
 
     Rows, heads, the temperature and what is grown on the encoder learn on. A layer that stands
@@ -75,12 +73,3 @@ class FineTuning(Method):
             return 0
         thawed = since // given.unfreeze if given.unfreeze else 0
         return max(0, min(given.layers, layers) - thawed)
-
-    def consolidate(self, learned: Snapshot, fisher: Fisher) -> Self:
-        return type(self)(self.parameters, self.updates + 1)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        return {"updates": torch.tensor([self.updates])}
-
-    def load(self, tensors: Mapping[str, Tensor]) -> Self:
-        return type(self)(self.parameters, int(tensors["updates"]))

@@ -67,6 +67,12 @@ class Lesson:
     replayed: int = 1
     items: Tensor | None = None
 
+    def names(self, rows: Tensor) -> Tensor:
+        """Which of the item rows `rows` [n] int64 the samples name, [n] bool."""
+        if self.items is None:
+            return torch.ones(len(rows), dtype=torch.bool, device=rows.device)
+        return torch.isin(rows, self.items.to(rows.device))
+
 
 @dataclass(frozen=True, slots=True)
 class Start:

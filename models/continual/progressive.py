@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-import torch
 from torch import Tensor
 
 from models.config import LearningConfig
-from models.continual.fisher import Fisher
-from models.continual.method import EVERY, Method, Start, counted
-from models.parameters import Snapshot
+from models.continual.counting import Counting
+from models.continual.method import EVERY, Start, counted
 
 if TYPE_CHECKING:
     from models.nets import Recommender
@@ -39,7 +36,7 @@ class Parameters:
             raise ValueError(f"rows: must be true or false, got {self.rows!r}")
 
 
-class Progressive(Method):
+class Progressive(Counting):
     """Every `every` updates the encoder gets a block; what it had before stands still from then on.
 
     The newest block alone learns, with links from all the older ones (`models.nets.blocks`), until
@@ -85,12 +82,3 @@ class Progressive(Method):
         older = [net.blocks.names(self.name, number) for number in range(blocks - 1)]
         names = {*net.base_names, *(name for each in older for name in each)}
         return net.layout.among(names, net.dense.device)
-
-    def consolidate(self, learned: Snapshot, fisher: Fisher) -> Self:
-        return type(self)(self.parameters, self.updates + 1)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        return {"updates": torch.tensor([self.updates])}
-
-    def load(self, tensors: Mapping[str, Tensor]) -> Self:
-        return type(self)(self.parameters, int(tensors["updates"]))

@@ -32,6 +32,9 @@ class Parameters:
 class Reptile(Method):
     """φ ← φ + ε (mean of the rows that were new in an update, as it left them − φ), per table.
 
+    Of new items those count that the update trained on: a row that held-out users alone have met
+    was pushed away as a negative at most, and is no example of what a few events make of one.
+
     A new row is one task, its few events the task's data, the update's own steps the inner loop. A
     row that is new, or was set aside until now, starts in the direction of φ, as long as rows are
     that know nothing, plus some of its noise. Before any update φ is 0 and rows start as they would
@@ -65,6 +68,9 @@ class Reptile(Method):
     def begun(self, start: Start) -> Self:
         twin = type(self)(self.parameters, self.first)
         twin._new = {table: start.newcomers(table) for table in start.known}
+        if "items" in twin._new:
+            new = twin._new["items"]
+            twin._new["items"] = new[start.lesson.names(new)]
         return twin
 
     def consolidate(self, learned: Snapshot, fisher: Fisher) -> Self:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-import torch
 from torch import Tensor
 
 from models.config import LearningConfig
-from models.continual.fisher import Fisher
-from models.continual.method import EVERY, Method, Step, checked
+from models.continual.counting import Counting
+from models.continual.method import EVERY, Step, checked
 from models.nets.heads import WEIGHT
-from models.parameters import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,7 @@ class Parameters:
         checked("strength", self.strength, 0.0)
 
 
-class SoftSharing(Method):
+class SoftSharing(Counting):
     """½ λ Σ_{a<b} ‖W_a − W_b‖² between the heads of `type_heads`.
 
     Taken as ½ λ H Σ_a ‖W_a − mean‖², which is the same. What a type with few events cannot learn by
@@ -56,12 +53,3 @@ class SoftSharing(Method):
         if self.strength == 0.0 or self.updates == 0 or heads is None or len(heads) < 2:
             return None
         return 0.5 * self.strength * len(heads) * (heads - heads.mean(0)).square().sum()
-
-    def consolidate(self, learned: Snapshot, fisher: Fisher) -> Self:
-        return type(self)(self.strength, self.updates + 1)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        return {"updates": torch.tensor([self.updates])}
-
-    def load(self, tensors: Mapping[str, Tensor]) -> Self:
-        return type(self)(self.strength, int(tensors["updates"]))

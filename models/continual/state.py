@@ -60,22 +60,22 @@ class LearningState:
         return cls._untrained(config, Vocabulary(), Vocabulary(), memory)
 
     def untrained(self, config: LearningConfig | None = None) -> LearningState:
-        """Fresh weights over this state's vocabularies and memory, as a full retrain starts.
+        """Fresh weights beside this state's vocabularies and memory, as a full retrain starts.
+
+        Its tables have no rows: to the update that learns from it all of them are new.
 
         Args:
             config: another encoder, dimension or heads; None keeps this state's.
         """
         fresh = self._untrained(config or self.config, self.items, self.users, self.memory)
-        net = fresh.net.grown(len(self.items), len(self.users))
-        return replace(
-            fresh,
-            net=net,
-            row_states={
-                name: state.grown(len(net.snapshot()[name]))
-                for name, state in fresh.row_states.items()
-            },
-            counts=torch.zeros(len(self.items), dtype=torch.float64),
-        )
+        return replace(fresh, counts=torch.zeros(len(self.items), dtype=torch.float64))
+
+    def with_rows(self) -> LearningState:
+        """This state with a row for every item and user that it knows, new ones by chance."""
+        net = self.net.grown(len(self.items), len(self.users))
+        sizes = {name: len(part) for name, part in net.snapshot().items()}
+        row_states = {name: rows.grown(sizes[name]) for name, rows in self.row_states.items()}
+        return replace(self, net=net, row_states=row_states)
 
     @classmethod
     def _untrained(
@@ -192,7 +192,7 @@ class LearningState:
         if bundle.meta.get("format") != FORMAT:
             raise ValueError(f"format: expected {FORMAT}, got {bundle.meta.get('format')}")
         items, users, memory = _remembered(bundle, config)
-        return cls._untrained(config, items, users, memory).untrained()
+        return cls._untrained(config, items, users, memory).untrained().with_rows()
 
 
 def _counts(bundle: Bundle) -> Tensor:

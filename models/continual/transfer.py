@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-import torch
 from torch import Tensor
 
 from models.config import LearningConfig
-from models.continual.fisher import Fisher
-from models.continual.method import EVERY, Method, counted
-from models.parameters import Snapshot
+from models.continual.counting import Counting
+from models.continual.method import EVERY, counted
 
 if TYPE_CHECKING:
     from models.nets import Recommender
@@ -29,7 +26,7 @@ class Parameters:
         counted("after", self.after, 0)
 
 
-class FeatureExtraction(Method):
+class FeatureExtraction(Counting):
     """After its first updates the encoder stands still, heads and temperature with it, and the rows
     learn; beside methods that grow something on the encoder, so does what is grown.
 
@@ -56,12 +53,3 @@ class FeatureExtraction(Method):
         free = {name for layout in grown for name, _ in layout.shapes}
         names = {name for name, _ in net.layout.shapes} - free
         return net.layout.among(names, net.dense.device)
-
-    def consolidate(self, learned: Snapshot, fisher: Fisher) -> Self:
-        return type(self)(self.after, self.updates + 1)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        return {"updates": torch.tensor([self.updates])}
-
-    def load(self, tensors: Mapping[str, Tensor]) -> Self:
-        return type(self)(self.after, int(tensors["updates"]))

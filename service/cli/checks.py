@@ -25,14 +25,21 @@ _OLDEST_REDIS: Final = (7, 0)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report; one without a remedy is in order."""
+    """One line of the report; one without a remedy is in order.
+
+    Attributes:
+        what: was found.
+        remedy: what to do about it.
+        works: whether the set-up works all the same: then it is a warning.
+    """
 
     what: str
     remedy: str = ""
+    works: bool = False
 
     @property
     def is_wrong(self) -> bool:
-        return bool(self.remedy)
+        return bool(self.remedy) and not self.works
 
 
 Check = Callable[[Settings], Iterable[Finding]]
@@ -263,11 +270,12 @@ def _learner_findings(heartbeat: dict[str, Any] | None) -> Iterator[Finding]:
 
 
 def check_learning(settings: Settings) -> Iterator[Finding]:
-    """What is said of learning is heard."""
+    """What is said of learning is heard; where it is not, learning goes on without."""
     for name in settings.learning.unused:
         yield Finding(
             f"learning: parameters of {name}, which learns nothing: it is not among the methods",
             f"name {name} in FRESHET_LEARNING__METHODS, or take its parameters out",
+            works=True,
         )
 
 

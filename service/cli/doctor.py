@@ -17,7 +17,10 @@ def doctor(
     port: Annotated[int | None, typer.Option(help="port [FRESHET_PORT]")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="[FRESHET_DATA_DIR]")] = None,
 ) -> None:
-    """Say what is wrong with this set-up and what to do about it; 1 when something is."""
+    """Say what is wrong with this set-up and what to do about it; 1 when something is.
+
+    What is odd and does no harm is said as a warning.
+    """
     try:
         settings = read_settings(host=host, port=port, data_dir=data_dir)
     except SettingsError as error:
@@ -34,7 +37,8 @@ def doctor(
 
 
 def _say(finding: Finding) -> None:
-    if finding.is_wrong:
-        typer.echo(f"wrong  {finding.what}\n       → {finding.remedy}")
-    else:
+    if not finding.remedy:
         typer.echo(f"ok     {finding.what}")
+    else:
+        level = "wrong" if finding.is_wrong else "warn"
+        typer.echo(f"{level:5}  {finding.what}\n       → {finding.remedy}")
