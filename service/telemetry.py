@@ -89,6 +89,20 @@ class Metrics:
             buckets=_SECONDS,
             registry=to,
         )
+        self.content_items = Gauge(
+            "freshet_content_items", "Items whose text a replica has features of.", registry=to
+        )
+        self.content_r2 = Gauge(
+            "freshet_content_r2",
+            "How well text foretells the item vectors of the version, 0 to 1; 0 where not at all.",
+            registry=to,
+        )
+        self.content_fit_seconds = Histogram(
+            "freshet_content_fit_seconds",
+            "Time to learn from a version what texts foretell.",
+            buckets=_SECONDS,
+            registry=to,
+        )
         self.model_version = Gauge(
             "freshet_model_version", "The model version being served.", registry=to
         )

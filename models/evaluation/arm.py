@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 
 from models.config import LearningConfig
+from models.content.features import Content
 from models.evaluation.questions import Questions
 from models.evaluation.scores import Scores
 from models.evaluation.stream import Slice
@@ -27,6 +28,8 @@ class ArmSetup:
     """Told the share of a fit or an update that is done."""
     bases: dict[Hashable, object] = field(default_factory=dict)
     """Where arms that start from the same fit leave it for each other."""
+    contents: Mapping[str, Content] = field(default_factory=dict)
+    """What items say of themselves, by id, where that is known."""
 
 
 class Arm(ABC):
@@ -69,3 +72,5 @@ class ArmKind:
     summary: str
     """One line for the reader of the table."""
     make: Callable[[ArmSetup], Arm]
+    reads_items: bool = False
+    """Whether it needs the contents of items."""

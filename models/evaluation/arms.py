@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from models.evaluation.arm import ArmKind
+from models.evaluation.content import ContentLearner, ContentNeighbours
 from models.evaluation.ensembles import Ensemble, Seeds
 from models.evaluation.learning import Frozen, Learner, MultiTask
 from models.evaluation.linear import Ease, ImplicitAls
@@ -99,6 +100,13 @@ KINDS = (
         "vsknn-budget",
         "the same with so many sessions kept as replay keeps samples, the latest",
         lambda setup: SessionNeighbours(kept=setup.config.replay_size),
+    ),
+    ArmKind("content", "the items whose text is closest to the history", ContentNeighbours, True),
+    ArmKind(
+        "freshet-content",
+        "freshet, items with few events ranked by what their text foretells",
+        ContentLearner,
+        True,
     ),
     ArmKind(
         "ease", "a linear item-item model in closed form, solved each period", lambda _: Ease()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -41,6 +42,13 @@ class Version:
         laid_out = torch.full((len(rows), vectors.shape[1]), torch.nan)
         laid_out[rows >= 0] = vectors[rows[rows >= 0]]
         return cls(state.net, state.users, rows.numpy(), laid_out)
+
+    def with_vectors(self, vectors: npt.NDArray[np.float32]) -> Version:
+        """The same, ranked by other vectors [N, D] of the net's rows; queries stay."""
+        known = self.rows >= 0
+        laid_out = self.vectors.clone()
+        laid_out[torch.from_numpy(known)] = torch.from_numpy(vectors[self.rows[known]])
+        return replace(self, vectors=laid_out)
 
     @property
     def nbytes(self) -> int:

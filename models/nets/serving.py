@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 from models.nets.recommender import Recommender
 from models.parameters import Bundle
 from models.vocabulary import Vocabulary
@@ -20,3 +23,12 @@ def load_serving(bundle: Bundle) -> tuple[Recommender, Vocabulary, Vocabulary]:
     if net.encoder.has_users and len(users) != len(net.users):
         raise ValueError(f"{len(users)} user ids for {len(net.users)} user rows")
     return net, items, users
+
+
+def event_counts(bundle: Bundle) -> Tensor:
+    """How often each item was a positive event, [N] float64; a million times each in a bundle that
+    was written before it said so: its items all speak for themselves."""
+    counts = bundle.tensors["serving"].get("counts")
+    if counts is None:
+        return torch.full((len(bundle.ids["items"]),), 1e6, dtype=torch.float64)
+    return counts.double()

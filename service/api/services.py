@@ -24,6 +24,8 @@ from service.errors import SettingsError, Unavailable
 from service.logs import get_logger
 from service.online import reported
 from service.serving.catalogue_feed import CatalogueFeed
+from service.serving.content import ContentFeed
+from service.serving.content_vectoriser import make_vectoriser
 from service.serving.export import Export
 from service.serving.hints import follow_hints
 from service.serving.lists import ListsFeed
@@ -91,6 +93,7 @@ class Services:
     jobs: Jobs
     catalogue: CatalogueStore
     feed: CatalogueFeed
+    content: ContentFeed
     lists: ListsFeed
     watcher: Watcher
     recommender: Recommender
@@ -139,11 +142,19 @@ async def open_services(
         history = HistoryStore(client, keys)
         popularity = PopularityStore(waiting_client, keys)
         event_log = EventLog(waiting_client, keys)
-        feed = CatalogueFeed(catalogue.changes_since)
+        content = ContentFeed(settings.content, metrics, make_vectoriser(settings.content))
+        feed = CatalogueFeed(catalogue.changes_since, content.apply)
         lists = ListsFeed(popularity, settings.serving)
         checkpoints = CheckpointStore(settings.data_dir / "checkpoints")
         serving = settings.serving
-        watcher = Watcher(registry, checkpoints, metrics, poll_s=serving.poll_s, rows=serving.rows)
+        watcher = Watcher(
+            registry,
+            checkpoints,
+            metrics,
+            poll_s=serving.poll_s,
+            rows=serving.rows,
+            content=content,
+        )
         measured = settings.online.answers > 0
         online = OnlineStore(waiting_client, keys, settings.online) if measured else None
         services = Services(
@@ -167,11 +178,13 @@ async def open_services(
             jobs=Jobs(engine),
             catalogue=catalogue,
             feed=feed,
+            content=content,
             lists=lists,
             watcher=watcher,
             recommender=Recommender(
                 served=lambda: watcher.served.model,
                 catalogue=feed,
+                content=content,
                 lists=lists,
                 history=history,
                 ranker=ranker,
@@ -237,6 +250,8 @@ async def _keep_up(services: Services, upkeep: Upkeep) -> None:
     async def catalogue() -> None:
         await to_thread.run_sync(services.feed.poll)
         services.metrics.catalogue_revision.set(services.feed.view.revision)
+        if services.content.due:
+            watcher.poke()
 
     async def beat() -> None:
         served = watcher.served

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,7 @@ EventsOption = Annotated[
     Path | None, typer.Option(help="recorded interactions: CSV, CSV.gz, JSON Lines, Parquet")
 ]
 ItemsOption = Annotated[
-    Path | None, typer.Option(help="item records; counted, no arm reads their text yet")
+    Path | None, typer.Option(help="item records, for the arms that read their text")
 ]
 ArmsOption = Annotated[
     str | None, typer.Option(help="comma-separated; `all`: every one; see --list-arms")
@@ -133,16 +134,20 @@ def evaluate(
     settings = read_settings()
     from service.cli.figures import show
     from service.cli.measuring import Measuring, device_for
-    from service.cli.recordings import read_columns, read_item_ids
+    from service.cli.recordings import read_columns, read_contents
 
     device = device_for(settings)
     try:
         if protocol not in READINGS:
             raise ValueError(f"--protocol: must be one of {', '.join(READINGS)}")
-        names = [kind.name for kind in KINDS] if arms == "all" else _listed(arms)
+        able = [kind.name for kind in KINDS if items is not None or not kind.reads_items]
+        names = able if arms == "all" else _listed(arms)
         spoilt = None if noise is None else str(Noise.parse(noise))
         kinds = named(DEFAULT if arms is None else names)
-        item_ids = None if items is None else read_item_ids(items)
+        for kind in kinds:
+            if kind.name not in able:
+                raise ValueError(f"{kind.name} reads what items say of themselves: --items FILE")
+        contents = None if items is None else read_contents(items)
         updates = updates_of(micro_windows, weights_windows)
         stream = Stream(
             read_columns(events, settings),
@@ -168,8 +173,8 @@ def evaluate(
         "device": device,
         "arms": [kind.name for kind in kinds],
     }
-    document = {"data": _data(events, stream, item_ids), "protocol": protocol, "run": run}
-    document |= Measuring(stream, settings, protocol, run, resume).figures()
+    document = {"data": _data(events, stream, contents), "protocol": protocol, "run": run}
+    document |= Measuring(stream, settings, protocol, run, resume, contents or {}).figures()
     show(document, slices=slices)
     if not deliver(document, json_file, plots) or document["failed"]:
         raise typer.Exit(1)
@@ -179,7 +184,7 @@ def _listed(arms: str | None) -> list[str]:
     return [name.strip() for name in (arms or "").split(",") if name.strip()]
 
 
-def _data(events: Path, stream: Stream, item_ids: set[str] | None) -> dict[str, Any]:
+def _data(events: Path, stream: Stream, contents: Collection[str] | None) -> dict[str, Any]:
     data: dict[str, Any] = {
         "file": events.name,
         "events": stream.num_read,
@@ -189,6 +194,6 @@ def _data(events: Path, stream: Stream, item_ids: set[str] | None) -> dict[str, 
         "base": int(stream.bounds[1]),
         "probe_users": int(stream.probe.sum()),
     }
-    if item_ids is not None:
-        data["items_described"] = sum(item in item_ids for item in stream.items.ids)
+    if contents is not None:
+        data["items_described"] = sum(item in contents for item in stream.items.ids)
     return data

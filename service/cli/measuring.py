@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from models.content.features import Content
 from models.evaluation.arm import ArmSetup
 from models.evaluation.arms import named
 from models.evaluation.learning import frequent_types
@@ -54,6 +55,7 @@ class Measuring:
         protocol: the reading of the lines on stderr and of the figures.
         asked: what the command was asked for, as `run` in the document.
         resume: where finished runs are kept, if anywhere.
+        contents: what items say of themselves, by id.
     """
 
     def __init__(
@@ -63,7 +65,9 @@ class Measuring:
         protocol: str,
         asked: Mapping[str, Any],
         resume: Path | None,
+        contents: Mapping[str, Content] | None = None,
     ) -> None:
+        self._contents = contents or {}
         self._stream, self._settings, self._protocol = stream, settings, protocol
         self._asked, self._resume = asked, resume
         self._stderr = Console(stderr=True)
@@ -116,6 +120,7 @@ class Measuring:
             device=asked["device"],
             window=asked["window"],
             weights_windows=asked["weights_windows"],
+            contents=self._contents,
         )
         return evaluate(
             self._stream,

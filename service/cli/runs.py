@@ -55,6 +55,9 @@ def circumstances(stream: Stream, setup: ArmSetup, asked: Mapping[str, Any]) -> 
     if stream.micro_windows > 1:
         options["micro_windows"] = stream.micro_windows
         options["weights_windows"] = updates_of(stream.micro_windows, setup.weights_windows)
+    if setup.contents:
+        told = {item: asdict(content) for item, content in setup.contents.items()}
+        options["contents"] = sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
     digest.update(json.dumps(options, sort_keys=True).encode())
     for texts in (stream.users.ids, stream.items.ids, stream.types):
         digest.update(json.dumps(list(texts)).encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 MODEL, TRENDING, POPULAR, LATEST = "model", "trending", "popular", "latest"
 """Where an item of an answer comes from, in the order in which answers are filled."""
@@ -12,6 +13,15 @@ PERSONALIZED, SESSION, FALLBACK = "personalized", "session", "fallback"
 
 DEFAULT_OBJECTIVE = "click"
 """The event type that items are ranked for where none is asked for."""
+
+
+class SimilarBy(StrEnum):
+    """What makes two items similar."""
+
+    VECTORS = "vectors"
+    """What was learned of them."""
+    CONTENT = "content"
+    """What they say of themselves."""
 
 
 @dataclass(frozen=True, slots=True)

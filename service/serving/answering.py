@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from service.domain.recommendations import MODEL, Query, Recommendation
 from service.errors import FreshetError
 from service.logs import get_logger
 from service.serving.backlog import Backlog
+from service.serving.content_newcomers import Ranked
 from service.serving.explain import explain
 from service.serving.filling import Scene, fill, recommendation
-from service.serving.retrieval import Ranked, Want, knows, retrieve
+from service.serving.retrieval import Want, knows, retrieve
 
 _EXPLAINED_COST = 16
 
@@ -33,6 +34,8 @@ class Task:
     """What the answer rests on if the model had something to rank."""
     only: str | None = None
     """The one fallback list to take from."""
+    rank: Callable[[], Ranked] | None = None
+    """Ranks without the model, in its place."""
 
     @property
     def cost(self) -> int:
@@ -63,7 +66,7 @@ class Answering:
             log.error("ranking failed", version=version, answers=len(able), error=repr(error))
         lost = frozenset(able if failed else ())
         return [
-            self._finish(task, ranked.get(place, []), place in lost)
+            self._finish(task, task.rank() if task.rank else ranked.get(place, []), place in lost)
             for place, task in enumerate(tasks)
         ]
 
@@ -79,7 +82,9 @@ class Answering:
 
 def _explained(want: Want, answer: Recommendation) -> Recommendation:
     ranked = [item.item_id for item in answer.items if item.source == MODEL]
-    reasons = explain(want.model, want.history, want.user_id, ranked, want.objective)
+    reasons = explain(
+        want.model, want.history, want.user_id, ranked, want.objective, want.newcomers
+    )
     because = dict(zip(ranked, reasons, strict=True))
     return replace(
         answer,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from service.domain.catalogue import Item
 from service.serving.catalogue import CatalogueView
@@ -15,10 +15,16 @@ class CatalogueFeed:
 
     Args:
         changes_since: reads every item written after a revision, tombstones included.
+        content: told of every write that changes the view.
     """
 
-    def __init__(self, changes_since: Callable[[int], Iterable[Item]]) -> None:
+    def __init__(
+        self,
+        changes_since: Callable[[int], Iterable[Item]],
+        content: Callable[[Sequence[Item]], None] = lambda _: None,
+    ) -> None:
         self._changes_since = changes_since
+        self._content = content
         self._lock = threading.Lock()
         self._view = CatalogueView()
         self._polled = 0
@@ -39,7 +45,13 @@ class CatalogueFeed:
         The polled revision stays behind: a write of another replica may stand below this one.
         """
         with self._lock:
-            self._view = self._view.with_items(items)
+            written = [item for item in items if self._is_news(item)]
+            self._view = self._view.with_items(written)
+            self._content(written)
+
+    def _is_news(self, item: Item) -> bool:
+        known = self._view.entry(item.item_id)
+        return known is None or item.revision > known.revision
 
     def poll(self) -> None:
         """Take over what was written since the last poll. Errors of the store pass through."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from service.domain.recommendations import DEFAULT_OBJECTIVE
+from service.serving.content_newcomers import NOBODY, Newcomers
 from service.serving.model import ServingModel
 
 _MAX_REASONS = 3
@@ -18,6 +19,7 @@ def explain(
     user_id: str | None,
     item_ids: Sequence[str],
     objective: str = DEFAULT_OBJECTIVE,
+    newcomers: Newcomers = NOBODY,
 ) -> list[tuple[str, ...]]:
     """For each of `item_ids`, up to three history items, strongest first.
 
@@ -28,8 +30,9 @@ def explain(
         model: the version that ranked `item_ids`.
         history: item ids, oldest first.
         user_id: the user, where there is one.
-        item_ids: items of the model.
+        item_ids: items of the model, or newcomers to it.
         objective: the event type that they were ranked for.
+        newcomers: items that the model has no row for.
     """
     known = [item for item in history if item in model.items][-model.max_history :]
     distinct = list(dict.fromkeys(known))
@@ -40,7 +43,7 @@ def explain(
     user_row = model.users.row(user_id) if user_id is not None else -1
     with torch.inference_mode():
         queries = model.encode(rows, [user_row] * len(rows), model.heads([objective] * len(rows)))
-        scores = queries @ model.vectors[model.items.rows(item_ids)].T
+        scores = queries @ newcomers.rows(model.items, model.vectors, item_ids).T
     lost = (scores[0] - scores[1:]).T.tolist()
     return [_strongest(distinct, losses) for losses in lost]
 

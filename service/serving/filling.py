@@ -17,6 +17,7 @@ from service.domain.recommendations import (
 )
 from service.serving.backlog import Backlog
 from service.serving.catalogue import CatalogueView
+from service.serving.content_newcomers import NOBODY, Newcomers
 from service.serving.lists import FallbackLists, Scored
 from service.serving.model import ServingModel
 
@@ -29,6 +30,8 @@ class Scene:
     view: CatalogueView
     lists: FallbackLists
     degraded: tuple[str, ...]
+    newcomers: Newcomers = NOBODY
+    """Items that the model has no row for and is able to rank all the same."""
 
 
 def fill(

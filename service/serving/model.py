@@ -8,15 +8,17 @@ reference keeps it alive, so at a swap two of them live for as long as the slowe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from models.compression import compress
-from models.nets import load_serving
+from models.nets import event_counts, load_serving
 from models.ranking.compressed import CompressedIndex
 from models.ranking.index import ExactIndex
 from models.ranking.novelty import Novelty
@@ -58,6 +60,10 @@ class ServingModel:
     """Whether a user's row alone, without a history, makes a query."""
     novelty: Novelty | None = None
     """How new its items are; None where the version does not say."""
+    events: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+    """How often each item was a positive event that the version learned, [N] float64."""
+    rows: str = "float32"
+    """How `vectors` are kept, one of `models.compression.ROWS`."""
 
     @classmethod
     def empty(cls, record: VersionRecord) -> ServingModel:
@@ -93,21 +99,40 @@ class ServingModel:
             raise ValueError(f"version {record.version}: item vectors are not finite")
         if len(vectors) != len(items):
             raise ValueError(f"version {record.version}: {len(vectors)} rows, {len(items)} items")
-        kept, counts = compress(vectors, rows), bundle.tensors["serving"].get("counts")
+        kept, index = _laid_out(vectors, rows)
+        counts = bundle.tensors["serving"].get("counts")
         model = cls(
             version=record.version,
             learned_until_ms=record.learned_until_ms,
             max_history=net.max_history,
             items=items,
             users=users,
-            vectors=vectors if rows == "float32" else kept,
-            index=ExactIndex.build(vectors) if rows == "float32" else CompressedIndex(kept),
+            vectors=kept,
+            index=index,
             net=net,
             knows_users=net.encoder.has_users,
             novelty=None if counts is None else Novelty.of(counts),
+            events=event_counts(bundle),
+            rows=rows,
         )
         model._warm_up()
         return model
+
+    def learned_vectors(self) -> npt.NDArray[np.float32]:
+        """Item vectors [N, D] as they were learned, whatever the index ranks by; not to be changed.
+
+        Raises:
+            ValueError: a version that has learned nothing has none.
+        """
+        if self.net is None:
+            raise ValueError(f"version {self.version} has learned nothing")
+        with torch.inference_mode():
+            return self.net.item_vectors().numpy()
+
+    def ranked_by(self, vectors: npt.NDArray[np.float32]) -> ServingModel:
+        """The same version with other item vectors [N, D] to rank by; queries stay."""
+        kept, index = _laid_out(torch.from_numpy(vectors), self.rows)
+        return replace(self, vectors=kept, index=index)
 
     def heads(self, objectives: Sequence[str]) -> list[int] | None:
         """The heads of event types, −1 for one that has none; None where the version has none."""
@@ -146,3 +171,10 @@ class ServingModel:
                 if not bool(torch.isfinite(queries).all()):
                     raise ValueError(f"version {self.version}: queries are not finite")
                 self.index.search(queries, min(20, len(self.items)))
+
+
+def _laid_out(vectors: Tensor, rows: str) -> tuple[Vectors, Index]:
+    if rows == "float32":
+        return vectors, ExactIndex.build(vectors)
+    kept = compress(vectors, rows)
+    return kept, CompressedIndex(kept)

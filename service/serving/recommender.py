@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from service.domain.interactions import SKIP, Interaction
 from service.domain.recommendations import (
@@ -13,11 +14,14 @@ from service.domain.recommendations import (
     SESSION,
     Query,
     Recommendation,
+    SimilarBy,
 )
 from service.errors import Unavailable
 from service.serving.answering import Task
 from service.serving.breaker import Breaker
 from service.serving.catalogue_feed import CatalogueFeed
+from service.serving.content import ContentFeed
+from service.serving.content_newcomers import NOBODY
 from service.serving.filling import Scene
 from service.serving.lists import FallbackLists, ListsFeed, Scored
 from service.serving.model import ServingModel
@@ -47,6 +51,7 @@ class Recommender:
     Args:
         served: gives the model being served.
         positive: whether an interaction is a positive signal.
+        content: what items say of themselves, where that is read.
     """
 
     def __init__(
@@ -59,9 +64,11 @@ class Recommender:
         ranker: Ranker,
         positive: Callable[[Interaction], bool],
         settings: Settings,
+        content: ContentFeed | None = None,
     ) -> None:
         self._served = served
         self._catalogue = catalogue
+        self._content = content
         self._lists = lists
         self._history = history
         self._ranker = ranker
@@ -87,8 +94,15 @@ class Recommender:
             ]
         )
 
-    async def similar(self, item_id: str, limit: int, categories: frozenset[str]) -> Recommendation:
-        """Items close to `item_id` by what was learned; filled like every answer.
+    async def similar(
+        self,
+        item_id: str,
+        limit: int,
+        categories: frozenset[str],
+        by: SimilarBy = SimilarBy.VECTORS,
+    ) -> Recommendation:
+        """Items close to `item_id` by what was learned, or by what they say of themselves; filled
+        like every answer.
 
         Raises:
             Overloaded: too many answers are waiting to be made.
@@ -96,9 +110,20 @@ class Recommender:
         scene, exclude = self._scene(), frozenset({item_id})
         query = Query(limit=limit, categories=categories)
         want = Want(
-            scene.model, scene.view, limit, like=item_id, categories=categories, exclude=exclude
+            scene.model,
+            scene.view,
+            limit,
+            like=item_id,
+            categories=categories,
+            exclude=exclude,
+            newcomers=scene.newcomers,
         )
-        return (await self._answer([Task(scene, query, FALLBACK, exclude, want)]))[0]
+        if by is SimilarBy.CONTENT and self._content is not None:
+            rank = partial(self._content.index.similar, item_id, limit, want.allows)
+            task = Task(scene, query, FALLBACK, exclude, rank=rank)
+        else:
+            task = Task(scene, query, FALLBACK, exclude, want)
+        return (await self._answer([task]))[0]
 
     async def listed(
         self,
@@ -152,7 +177,9 @@ class Recommender:
             ("popularity", self._lists.age_s(), _LISTS_STALE_S),
         )
         stale = tuple(name for name, age_s, most_s in ages if age_s is None or age_s > most_s)
-        return Scene(self._served(), self._catalogue.view, self._lists.lists, stale)
+        model = self._served()
+        newcomers = NOBODY if self._content is None else self._content.newcomers(model)
+        return Scene(model, self._catalogue.view, self._lists.lists, stale, newcomers)
 
     def _asked_of(self, scene: Scene, query: Query) -> Scene:
         """The scene, and that it lacks the head that the settings promise, while it does."""
@@ -200,6 +227,7 @@ def _task(scene: Scene, query: Query, past: _Past) -> Task:
         categories=query.categories,
         exclude=exclude,
         objective=query.objective,
+        newcomers=scene.newcomers,
     )
     if query.history:
         return Task(scene, query, SESSION, exclude, want)

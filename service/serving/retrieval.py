@@ -15,10 +15,8 @@ from torch import Tensor
 
 from service.domain.recommendations import DEFAULT_OBJECTIVE
 from service.serving.catalogue import CatalogueView
+from service.serving.content_newcomers import NOBODY, Newcomers, Ranked
 from service.serving.model import ServingModel
-
-Ranked = list[tuple[str, float]]
-"""Item ids and scores, best first, distinct."""
 
 _SLACK = 32
 _GROWTH = 4
@@ -44,6 +42,12 @@ class Want:
     exclude: frozenset[str] = frozenset()
     objective: str = DEFAULT_OBJECTIVE
     """The event type to rank for."""
+    newcomers: Newcomers = NOBODY
+    """Items that the model has no row for, ranked among the others."""
+
+    def allows(self, item_id: str) -> bool:
+        """Whether the answer may hold the item."""
+        return item_id not in self.exclude and self.view.allows(item_id, self.categories)
 
 
 def knows(want: Want) -> bool:
@@ -80,6 +84,9 @@ def retrieve(wants: Sequence[Want]) -> list[Ranked]:
             found = _search_all(model, [wants[able[place]] for place in wide], queries[wide])
             for place, items in zip(wide, found, strict=True):
                 ranked[able[place]] = items
+        for slot, query in zip(able, queries, strict=True):
+            want = wants[slot]
+            ranked[slot] = want.newcomers.joined(query, ranked[slot], want.limit, want.allows)
     return ranked
 
 

@@ -20,6 +20,7 @@ from service.domain.versions import (
 )
 from service.errors import FreshetError
 from service.logs import get_logger
+from service.serving.content import ContentFeed
 from service.serving.model import ServingModel
 from service.storage.checkpoints import CheckpointStore
 from service.storage.clock import now_ms
@@ -63,6 +64,7 @@ class Watcher:
         checkpoints: their files.
         poll_s: seconds between two looks at the head.
         rows: see `ServingModel.load`.
+        content: prepares a version for what items say of themselves, where that is read.
     """
 
     def __init__(
@@ -73,12 +75,14 @@ class Watcher:
         *,
         poll_s: float,
         rows: str = "float32",
+        content: ContentFeed | None = None,
     ) -> None:
         self._registry = registry
         self._checkpoints = checkpoints
         self._metrics = metrics
         self._poll_s = poll_s
         self._rows = rows
+        self._content = content
         self._served = Served(ServingModel.empty(FIRST_RECORD), 0, now_ms())
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -111,7 +115,10 @@ class Watcher:
         if served.head is None:
             self._take_first(head)
         elif head.active == served.model.version:
-            self._served = Served(served.model, head.generation, served.since_ms, None, head)
+            model = served.model
+            if self._content is not None and self._content.due:
+                model = self._content.prepare(model)
+            self._served = Served(model, head.generation, served.since_ms, None, head)
             self._failed = None
         elif self._may_try(head.active):
             self._take(head, [head.active])
@@ -178,4 +185,4 @@ class Watcher:
         bundle = self._checkpoints.load(version, record.digest, parts=("serving",))
         model = ServingModel.load(record, bundle, self._rows)
         self._metrics.model_load_seconds.observe(time.perf_counter() - started)
-        return model
+        return model if self._content is None else self._content.prepare(model)

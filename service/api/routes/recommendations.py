@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from service.api.access import RECOMMEND
@@ -29,6 +30,11 @@ from service.logs import user_mark
 from service.telemetry import Metrics
 
 router = APIRouter(tags=["recommendations"])
+
+By = Annotated[
+    domain.SimilarBy,
+    Query(description="`vectors`: what was learned; `content`: title, description, labels"),
+]
 
 _LISTS = frozenset({"category", "exclude"})
 
@@ -85,11 +91,13 @@ async def get_similar(
     item_id: ItemId,
     category: Categories,
     limit: Limit = DEFAULT_LIMIT,
+    by: By = domain.SimilarBy.VECTORS,
 ) -> Response:
-    """Items close to this one by what was learned, filled like every answer."""
+    """Items close to this one by what was learned, or by what both say of themselves; filled like
+    every answer."""
     services = services_of(request)
     await _check_named(services, item_id)
-    found = await services.recommender.similar(item_id, limit, frozenset(category))
+    found = await services.recommender.similar(item_id, limit, frozenset(category), by)
     return answer(recommendation_out(given(services, [found], measured=False)[0]))
 
 

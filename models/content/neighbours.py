@@ -1,0 +1,258 @@
+"""Neighbours by content: the items whose features are closest to those of a history.
+
+An index is immutable: who took one reads one state whatever is written meanwhile. It is a large
+base, laid out by column to be searched, and a small set of later rows; when these outgrow a
+sixteenth of the base, it is laid out anew and its tokens are weighed anew by how many items have
+them. So a write costs microseconds, and no fit is ever due.
+
+Legend: N rows, K list length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csc_matrix, csr_matrix, diags, vstack
+
+from models.content.features import EMPTY, Row, stacked
+from models.vocabulary import Vocabulary
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+_CHANGES_SHARE = 16
+_QUERY_TOKENS = 64
+_MAX_POSTINGS = 65_536
+_DENSE_SHARE = 4
+_SLACK = 32
+_GROWTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """Rows as they were when last laid out, weighted and of length one."""
+
+    weights: npt.NDArray[np.float32]
+    """[width], what a column is worth: log((1 + N) / (1 + items that have it)) + 1."""
+    rows: csr_matrix
+    columns: csc_matrix | npt.NDArray[np.float32]
+    """The same by column; an array where most entries are set."""
+
+    @classmethod
+    def build(cls, raw: csr_matrix) -> _Base:
+        count, width = raw.shape
+        having = np.bincount(raw.indices, minlength=width)
+        weights = (np.log((1.0 + count) / (1.0 + having)) + 1.0).astype(np.float32)
+        rows = raw @ diags(weights, format="csr")
+        norms = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1))[:, 0])
+        rows = (diags(1.0 / np.maximum(norms, 1e-12)) @ rows).tocsr().astype(np.float32)
+        dense = rows.nnz * _DENSE_SHARE > count * width > 0
+        return cls(weights, rows, rows.toarray() if dense else rows.tocsc())
+
+    def scores(self, query: Row) -> Floats:
+        """Inner products [N] with a query, by its weightiest columns as far as the budget goes."""
+        if isinstance(self.columns, np.ndarray):
+            return np.asarray(self.columns[:, query.columns] @ query.values, dtype=np.float64)
+        starts, stops = (self.columns.indptr[query.columns + more] for more in (0, 1))
+        lengths = (stops - starts).astype(np.int64)
+        order = np.argsort(-np.abs(query.values), kind="stable")
+        order = order[np.cumsum(lengths[order]) - lengths[order] < _MAX_POSTINGS]
+        lengths, starts = lengths[order], starts[order]
+        begin = np.cumsum(lengths) - lengths
+        places = np.arange(int(lengths.sum())) + np.repeat(starts - begin, lengths)
+        weights = self.columns.data[places] * np.repeat(query.values[order], lengths)
+        rows = self.columns.indices[places]
+        summed = np.bincount(rows, weights=weights, minlength=self.rows.shape[0])
+        return np.asarray(summed, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class ContentIndex:
+    """Rows of items, one state of them; made by `ContentIndex.empty`, then by `with_rows`.
+
+    Attributes:
+        items: the items in the order of their rows, which mean something in this state alone.
+    """
+
+    items: Vocabulary
+    _width: int
+    _max_items: int
+    _raw: csr_matrix
+    """Rows of the base before they were weighted."""
+    _base: _Base
+    _changes: Mapping[int, Row] = field(default_factory=dict)
+    """Raw rows that replace those of the base, or stand behind it; an empty one is gone."""
+    _changed: csr_matrix | None = None
+    """The same, weighted, in their order."""
+
+    @classmethod
+    def empty(cls, width: int, max_items: int) -> ContentIndex:
+        """An index without items.
+
+        Args:
+            width: columns of the rows to come.
+            max_items: items that it takes; rows of others are left out.
+        """
+        raw = stacked([], width)
+        return cls(Vocabulary(), width, max_items, raw, _Base.build(raw))
+
+    def __len__(self) -> int:
+        """Rows given, emptied ones among them."""
+        return len(self.items)
+
+    def __contains__(self, item_id: object) -> bool:
+        """Whether the item has features."""
+        return isinstance(item_id, str) and bool(len(self.row(item_id).columns))
+
+    def row(self, item_id: str) -> Row:
+        """The item's features as they were given; empty where it has none."""
+        place = self.items.row(item_id)
+        return EMPTY if place < 0 else self._raw_row(place)
+
+    def rows(self, item_ids: Sequence[str]) -> csr_matrix:
+        """Features as they were given [len(item_ids), width]; zeros where an item has none."""
+        return stacked([self.row(item_id) for item_id in item_ids], self._width)
+
+    def with_rows(self, rows: Mapping[str, Row]) -> ContentIndex:
+        """An index in which these items have these rows; an empty row takes the item out."""
+        room = self._max_items - len(self.items)
+        fresh = [item for item, row in rows.items() if item not in self.items and len(row.columns)]
+        items = self.items
+        if fresh and room > 0:
+            items = self.items.copy()
+            items.grow(fresh[:room])
+        changes = dict(self._changes)
+        changes.update(
+            (place, row) for item, row in rows.items() if (place := items.row(item)) >= 0
+        )
+        if len(changes) * _CHANGES_SHARE > len(items):
+            return self._laid_out(items, changes)
+        changed = _weighted(list(changes.values()), self._base.weights, self._width)
+        return ContentIndex(
+            items, self._width, self._max_items, self._raw, self._base, changes, changed
+        )
+
+    def _laid_out(self, items: Vocabulary, changes: Mapping[int, Row]) -> ContentIndex:
+        """The base made anew; emptied rows go, so that tombstones take no room."""
+        stays = np.diff(self._raw.indptr) > 0
+        stays[[place for place in changes if place < len(stays)]] = False
+        kept = np.flatnonzero(stays)
+        later = [place for place in sorted(changes) if len(changes[place].columns)]
+        raw = vstack(
+            [self._raw[kept], stacked([changes[place] for place in later], self._width)],
+            format="csr",
+        )
+        left = Vocabulary(items.id(place) for place in (*kept.tolist(), *later))
+        return ContentIndex(left, self._width, self._max_items, raw, _Base.build(raw))
+
+    def propose(
+        self, history: Sequence[int] | Ints, weights: Sequence[float] | Floats, k: int
+    ) -> tuple[Ints, Floats]:
+        """The rows closest to a history: cosine with the weighted sum of its rows.
+
+        The history's own rows are among them. What has nothing in common is not answered.
+
+        Args:
+            history: rows of this index; negative ones are passed over.
+            weights: what each is worth, above 0.
+            k: how many at most.
+
+        Returns:
+            Rows [≤ k] int64 and scores [≤ k] in (0, 1], best first.
+        """
+        scores = self._scores(self._query(history, weights))
+        found = list(_best(scores, k, lambda _: True))
+        return (
+            np.asarray([place for place, _ in found], dtype=np.int64),
+            np.asarray([score for _, score in found], dtype=np.float64),
+        )
+
+    def similar(
+        self, item_id: str, k: int, allows: Callable[[str], bool] = lambda _: True
+    ) -> list[tuple[str, float]]:
+        """The items closest to one, itself left out, and their cosines, best first.
+
+        Args:
+            allows: an item for which this is false is passed over.
+        """
+        own = self.items.row(item_id)
+        if own < 0:
+            return []
+        scores = self._scores(self._query([own], [1.0]))
+        found = _best(scores, k, lambda at: at != own and allows(self.items.id(at)))
+        return [(self.items.id(place), score) for place, score in found]
+
+    def _raw_row(self, place: int) -> Row:
+        if (changed := self._changes.get(place)) is not None:
+            return changed
+        if place >= self._raw.shape[0]:
+            return EMPTY
+        span = slice(self._raw.indptr[place], self._raw.indptr[place + 1])
+        return Row(self._raw.indices[span], self._raw.data[span])
+
+    def _query(self, history: Sequence[int] | Ints, weights: Sequence[float] | Floats) -> Row:
+        """A history's features, of length one: its weightiest columns alone."""
+        known = [
+            (place, weight)
+            for place, weight in zip(history, weights, strict=True)
+            if 0 <= place < len(self.items)
+        ]
+        if not known:
+            return EMPTY
+        rows = _weighted(
+            [self._raw_row(place) for place, _ in known], self._base.weights, self._width
+        )
+        factors = np.repeat([weight for _, weight in known], np.diff(rows.indptr))
+        columns, group = np.unique(rows.indices, return_inverse=True)
+        sums = np.bincount(group, weights=rows.data * factors, minlength=len(columns))
+        norm = float(np.linalg.norm(sums))
+        if not norm > 0.0:
+            return EMPTY
+        if len(sums) > _QUERY_TOKENS and not isinstance(self._base.columns, np.ndarray):
+            kept = np.sort(np.argpartition(-np.abs(sums), _QUERY_TOKENS)[:_QUERY_TOKENS])
+            columns, sums = columns[kept], sums[kept]
+        return Row(columns.astype(np.int32), (sums / norm).astype(np.float32))
+
+    def _scores(self, query: Row) -> Floats:
+        """Scores [N] of all rows."""
+        scores = np.zeros(len(self.items))
+        if not len(query.columns):
+            return scores
+        scores[: self._raw.shape[0]] = self._base.scores(query)
+        if self._changed is not None and self._changes:
+            dense = np.zeros(self._width, dtype=np.float32)
+            dense[query.columns] = query.values
+            scores[list(self._changes)] = self._changed @ dense
+        return scores
+
+
+def _weighted(rows: Sequence[Row], weights: npt.NDArray[np.float32], width: int) -> csr_matrix:
+    """Rows as the base has them: each value times its column's weight, then of length one."""
+    matrix = stacked(rows, width)
+    values = matrix.data * weights[matrix.indices]
+    owner = np.repeat(np.arange(len(rows)), np.diff(matrix.indptr))
+    norms = np.sqrt(np.bincount(owner, weights=values * values, minlength=len(rows)))
+    matrix.data = (values / np.maximum(norms, 1e-12)[owner]).astype(np.float32)
+    return matrix
+
+
+def _best(scores: Floats, k: int, allows: Callable[[int], bool]) -> Iterator[tuple[int, float]]:
+    """Up to k rows with a score above 0 that are allowed, best first, the lower among equals."""
+    found = np.flatnonzero(scores > 0.0)
+    fetch, passed, given = k + _SLACK, 0, 0
+    while passed < len(found) and given < k:
+        fetch = min(fetch, len(found))
+        best = found
+        if fetch < len(found):
+            best = np.sort(found[np.argpartition(-scores[found], fetch - 1)[:fetch]])
+        order = best[np.argsort(-scores[best], kind="stable")]
+        for place in order[passed:].tolist():
+            if given == k:
+                return
+            if allows(place):
+                given += 1
+                yield place, float(scores[place])
+        passed, fetch = fetch, fetch * _GROWTH
