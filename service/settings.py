@@ -123,7 +123,8 @@ class ContentSettings(BaseModel):
         5.0,
         ge=0,
         allow_inf_nan=False,
-        description="an item with fewer positive events is ranked by its text, if that can be read",
+        description="an item with fewer positive events leans on its text, if that can be read:"
+        " the text counts as so many events",
     )
 
     @field_validator("model")

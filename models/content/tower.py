@@ -33,6 +33,8 @@ _NEAREST = 20
 _FREE = 2
 """Weights without a penalty: of how often an item was met, and of the mean."""
 _TINY = 1e-9
+_WORTH = 0.005
+"""R² at or below it may be chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,9 @@ class Tower:
         mean: [D].
         penalty: the one of PENALTIES that was taken.
         quality: see there.
+        least: the fewest events of an item that it was fitted on: of one with fewer it says what it
+            says of one with so many, and nothing is drawn out beyond what was seen.
+        normalize: whether vectors are made of length one (docs/adr/0004).
     """
 
     columns: Ints
@@ -66,6 +71,8 @@ class Tower:
     mean: Floats
     penalty: float
     quality: Quality
+    least: float
+    normalize: bool
 
     @classmethod
     def fit(
@@ -74,6 +81,7 @@ class Tower:
         vectors: npt.ArrayLike,
         events: npt.ArrayLike,
         *,
+        normalize: bool,
         few: float = 5.0,
         dims: int = DIMS,
     ) -> Tower | None:
@@ -88,13 +96,14 @@ class Tower:
             rows: [N, width] features of the version's items, empty where there are none.
             vectors: [N, D] their rows, as they are scored by.
             events: [N] how often each was a positive event.
+            normalize: whether these are of length one, and those foretold shall be.
             few: events at which an item counts half.
             dims: the most columns that are read, those most items have. No others are hashed into
                 these: an item that has none of them is known to be unreadable, and not guessed at.
 
         Returns:
             None where there is nothing to learn: fewer than 20 items, no column that two of them
-            share, or text that says nothing about taste (R² is not above 0).
+            share, or text that says nothing about taste (R² is not above 0.005).
 
         Source: Hoerl and Kennard, 1970; leaving one out: Allen, 1974 (PRESS). As a tower beside
         learned rows: Gantner et al., 2010 (attribute-to-factor mapping). Deviations: how often an
@@ -115,11 +124,12 @@ class Tower:
         solution, error, foretold = tried[place]
         blind = problem.blind_error()
         r2 = 1.0 - error / blind if blind > 0.0 else 0.0
-        if not r2 > 0.0:
+        if not r2 > _WORTH:
             return None
         quality = Quality(r2, _recall(foretold, problem.judged, targets), len(chosen))
         weights, (often, mean) = solution[:-_FREE], solution[-_FREE:]
-        return cls(columns, weights, often, mean, PENALTIES[place], quality)
+        least = float(met.min())
+        return cls(columns, weights, often, mean, PENALTIES[place], quality, least, normalize)
 
     def reads(self, rows: csr_matrix) -> npt.NDArray[np.bool_]:
         """Which rows [N] have a column that the tower reads."""
@@ -127,9 +137,10 @@ class Tower:
 
     def predict(self, rows: csr_matrix, events: npt.ArrayLike = 0.0) -> npt.NDArray[np.float32]:
         """Vectors [N, D] foretold of features [N, width] of items met so often ([N] or one)."""
-        often = np.log1p(np.asarray(events, dtype=np.float64)).reshape(-1, 1) * self.met
-        foretold = _read(rows, self.columns).astype(np.float64) @ self.weights
-        return np.asarray(foretold + often + self.mean, dtype=np.float32)
+        met = np.maximum(np.asarray(events, dtype=np.float64), self.least).reshape(-1, 1)
+        read = _read(rows, self.columns).astype(np.float64) @ self.weights
+        vectors = read + np.log1p(met) * self.met + self.mean
+        return np.asarray(_directed(vectors, self.normalize), dtype=np.float32)
 
 
 def foretold(
@@ -139,14 +150,22 @@ def foretold(
     events: npt.ArrayLike,
     few: float,
 ) -> npt.NDArray[np.float32]:
-    """Vectors [N, D] in which items with fewer than `few` events have what the tower says of them.
+    """Vectors [N, D] in which items with fewer than `few` events lean on what their text foretells.
 
-    An item of which the tower reads nothing keeps its own.
+    Of an item of n events its own row counts n and the tower's `few`; an item of which the tower
+    reads nothing keeps its own.
+
+    Args:
+        rows: [N, width] features.
+        vectors: [N, D] as they were learned.
+        events: [N].
     """
     met = np.asarray(events, dtype=np.float64)
     places = np.flatnonzero((met < few) & tower.reads(rows))
+    own = (met[places] / (met[places] + few))[:, None]
+    mixed = own * vectors[places] + (1.0 - own) * tower.predict(rows[places], met[places])
     changed = vectors.copy()
-    changed[places] = tower.predict(rows[places], met[places])
+    changed[places] = _directed(mixed, tower.normalize)
     return changed
 
 
@@ -209,6 +228,12 @@ def _read(rows: csr_matrix, columns: Ints) -> csr_matrix:
     return csr_matrix(
         (rows.data[kept], places[kept], before[rows.indptr]), shape=(rows.shape[0], len(columns))
     )
+
+
+def _directed(vectors: Floats, normalize: bool) -> Floats:
+    if not normalize:
+        return vectors
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
 
 
 def _recall(foretold: Floats, judged: Ints, targets: Floats) -> float:

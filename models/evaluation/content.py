@@ -87,7 +87,7 @@ class ContentLearner(Learner):
         events = self._state.counts.numpy()
         vectors = self._state.net.item_vectors().cpu().numpy()
         rows = index.rows(items.ids)
-        tower = Tower.fit(rows, vectors, events, few=self._few)
+        tower = Tower.fit(rows, vectors, events, normalize=self._state.net.normalize, few=self._few)
         if tower is not None:
             vectors = foretold(tower, rows, vectors, events, self._few)
             self.version = self.version.with_vectors(vectors)

@@ -31,6 +31,7 @@ _SECTIONS: Final = {
     "window": "When the learner cuts a window",
     "log": "The event log and the histories",
     "serving": "How answers are made",
+    "content": "What is read of items' texts",
     "limits": "What one request may ask",
     "learner": "The process of the learner",
     "online": "What is measured of answers",

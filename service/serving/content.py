@@ -129,7 +129,8 @@ class ContentFeed:
         few = self._settings.few_events
         vectors, events = model.learned_vectors(), model.events.numpy()
         rows = self._index.rows(model.items.ids)
-        tower = Tower.fit(rows, vectors, events, few=few)
+        normalize = model.net is not None and model.net.normalize
+        tower = Tower.fit(rows, vectors, events, normalize=normalize, few=few)
         with self._lock:
             fitted = _Fitted(model.items, tower)
             known = model.items.rows(self._index.items.ids)
