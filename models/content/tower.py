@@ -88,9 +88,9 @@ class Tower:
         """The map with the least Σ wᵢ |yᵢ − ŷᵢ|² + penalty · |weights|², in float64.
 
         The items of a version that were met and have something to read are learned from. One of n
-        events counts w = n / (n + few): the rows of those met once are mostly chance. The penalty
-        is chosen, and the quality told, by leaving out one item at a time, which takes no refit:
-        its residual then is (yᵢ − ŷᵢ) / (1 − wᵢ hᵢ), hᵢ = x̃ᵢᵀ A⁻¹ x̃ᵢ.
+        events counts w = n / (n + few), over the mean of that: the rows of those met once are
+        mostly chance. The penalty is chosen, and the quality told, by leaving out one item at a
+        time, which takes no refit: its residual then is (yᵢ − ŷᵢ) / (1 − wᵢ hᵢ), hᵢ = x̃ᵢᵀ A⁻¹ x̃ᵢ.
 
         Args:
             rows: [N, width] features of the version's items, empty where there are none.
@@ -118,7 +118,8 @@ class Tower:
         if len(chosen) < MIN_ITEMS or not len(columns):
             return None
         targets = np.asarray(vectors, dtype=np.float64)[chosen]
-        problem = _Problem.of(_read(rows, columns), targets, met, met / (met + few))
+        weights = met / (met + few)
+        problem = _Problem.of(_read(rows, columns), targets, met, weights / weights.mean())
         tried = [problem.solved(penalty) for penalty in PENALTIES]
         place = int(np.argmin([error for _, error, _ in tried]))
         solution, error, foretold = tried[place]
@@ -127,9 +128,9 @@ class Tower:
         if not r2 > _WORTH:
             return None
         quality = Quality(r2, _recall(foretold, problem.judged, targets), len(chosen))
-        weights, (often, mean) = solution[:-_FREE], solution[-_FREE:]
+        slopes, (often, mean) = solution[:-_FREE], solution[-_FREE:]
         least = float(met.min())
-        return cls(columns, weights, often, mean, PENALTIES[place], quality, least, normalize)
+        return cls(columns, slopes, often, mean, PENALTIES[place], quality, least, normalize)
 
     def reads(self, rows: csr_matrix) -> npt.NDArray[np.bool_]:
         """Which rows [N] have a column that the tower reads."""
@@ -233,7 +234,8 @@ def _read(rows: csr_matrix, columns: Ints) -> csr_matrix:
 def _directed(vectors: Floats, normalize: bool) -> Floats:
     if not normalize:
         return vectors
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-6))
 
 
 def _recall(foretold: Floats, judged: Ints, targets: Floats) -> float:

@@ -49,6 +49,11 @@ def normal(features: Floats, targets: Floats, weights: Floats, penalty: float) -
     return np.asarray(np.linalg.lstsq(left, right, rcond=None)[0])
 
 
+def counted(events: Floats) -> Floats:
+    """What each item counts, 1 in the mean."""
+    return events / (events + 5.0) / np.mean(events / (events + 5.0))
+
+
 def design(tower: Tower, contents: list[Content], events: Floats) -> Floats:
     dense = rows(contents).toarray()[:, tower.columns].astype(np.float64)
     return np.column_stack([dense, np.log1p(events), np.ones(len(events))])
@@ -56,7 +61,7 @@ def design(tower: Tower, contents: list[Content], events: Floats) -> Floats:
 
 def test_the_tower_is_the_least_squares_solution() -> None:
     tower, contents, vectors, events = fitted()
-    weights = events / (events + 5.0)
+    weights = counted(events)
     solution = normal(design(tower, contents, events), vectors, weights, tower.penalty)
     found = np.vstack([tower.weights, tower.met, tower.mean])
     np.testing.assert_allclose(found, solution, atol=1e-6)
@@ -64,7 +69,7 @@ def test_the_tower_is_the_least_squares_solution() -> None:
 
 def test_its_quality_is_that_of_refits_without_each_item() -> None:
     tower, contents, vectors, events = fitted()
-    features, weights = design(tower, contents, events), events / (events + 5.0)
+    features, weights = design(tower, contents, events), counted(events)
 
     def error(part: slice, penalty: float) -> float:
         total = 0.0
@@ -128,17 +133,17 @@ def test_texts_that_share_nothing_and_items_never_met_are_no_tower() -> None:
 
 def test_items_with_few_events_lean_on_their_text_and_others_are_left_alone() -> None:
     tower, contents, vectors, events = fitted()
-    vectors = vectors.astype(np.float32)
+    learned = vectors.astype(np.float32)
     events[:4], contents[3] = (0.0, 1.0, 4.0, 4.0), Content("unheard of")
     features = rows(contents)
-    mixed = foretold(tower, features, vectors, events, 5.0)
+    mixed = foretold(tower, features, learned, events, 5.0)
     said = tower.predict(features, events)
     np.testing.assert_allclose(mixed[0], said[0], atol=1e-6)
-    half = (1.0 * vectors[1] + 5.0 * said[1]) / 6.0
+    half = (1.0 * learned[1] + 5.0 * said[1]) / 6.0
     np.testing.assert_allclose(mixed[1], half / np.linalg.norm(half), atol=1e-6)
-    np.testing.assert_array_equal(mixed[3], vectors[3])
+    np.testing.assert_array_equal(mixed[3], learned[3])
     enough = events >= 5.0
-    np.testing.assert_array_equal(mixed[enough], vectors[enough])
+    np.testing.assert_array_equal(mixed[enough], learned[enough])
 
 
 def test_an_unreadable_item_is_known_to_be_one_and_nothing_is_not_finite() -> None:

@@ -220,6 +220,7 @@ def test_a_file_must_be_named() -> None:
     assert _run().exit_code == 2
 
 
+
 def test_a_period_is_asked_and_learned_in_micro_windows(events: Path, tmp_path: Path) -> None:
     written = tmp_path / "figures.json"
     result = _run(
@@ -250,3 +251,18 @@ def test_micro_windows_that_cannot_be_are_refused(
 
     assert result.exit_code != 0
     assert said in str(result.exception) + result.output
+
+
+def test_arms_that_read_texts_need_a_file_of_them(events: Path, tmp_path: Path) -> None:
+    items, written = tmp_path / "items.csv", tmp_path / "figures.json"
+    lines = (f"i{n},{'odd' if n % 2 else 'even'} thing,a|b,{n}.5" for n in range(10))
+    items.write_text("\n".join(("item_id,title,categories,price", *lines)))
+    refused = _run("--events", events, "--arms", "content")
+    result = _run(
+        "--events", events, "--items", items, "--arms", "content", "--periods", 2,
+        "--json", written,
+    )  # fmt: skip
+    assert refused.exit_code != 0
+    assert "content reads what items say of themselves: --items FILE" in str(refused.exception)
+    assert result.exit_code == 0, result.output
+    assert json.loads(written.read_text())["arms"]["content"]["recall@20"] == 1.0

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from models.config import LearningConfig
+from models.content.features import Content
 from models.evaluation.arm import Arm, ArmKind, ArmSetup
 from models.evaluation.popularity import Popularity
 from models.evaluation.protocol import Evaluation, evaluate
@@ -89,8 +90,9 @@ def test_a_finished_run_is_taken_as_it_was(tmp_path: Path) -> None:
         ArmSetup(window=10),
         ArmSetup(config=LearningConfig(learning_rate=0.1)),
         ArmSetup(config=LearningConfig(methods=("ewc",))),
+        ArmSetup(contents={"i1": Content("One")}),
     ],
-    ids=["seed", "window", "rate", "methods"],
+    ids=["seed", "window", "rate", "methods", "contents"],
 )
 def test_other_learning_is_another_run(tmp_path: Path, setup: ArmSetup) -> None:
     _run(tmp_path)
