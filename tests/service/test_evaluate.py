@@ -220,7 +220,6 @@ def test_a_file_must_be_named() -> None:
     assert _run().exit_code == 2
 
 
-
 def test_a_period_is_asked_and_learned_in_micro_windows(events: Path, tmp_path: Path) -> None:
     written = tmp_path / "figures.json"
     result = _run(
