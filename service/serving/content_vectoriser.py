@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from models.content.features import EMPTY, Content, HashedTokens, Row, Vectoriser
+from service.content_settings import ContentSettings
 from service.errors import SettingsError
-from service.settings import ContentSettings
 
 _BATCH = 64
 _MAX_CHARACTERS = 20_000

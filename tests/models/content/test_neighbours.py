@@ -13,7 +13,7 @@ from models.content import neighbours
 from models.content.features import EMPTY, Content, HashedTokens, Row
 from models.content.neighbours import ContentIndex
 
-WIDTH = 1 << 18
+WIDTH = 1 << 12
 WORDS = ["red", "blue", "shoe", "hose", "garden", "run"]
 texts = st.lists(st.sampled_from(WORDS), max_size=5).map(" ".join)
 writes = st.lists(
@@ -22,7 +22,7 @@ writes = st.lists(
 
 
 def row(text: str) -> Row:
-    return HashedTokens().rows([Content(text)])[0]
+    return HashedTokens(WIDTH).rows([Content(text)])[0]
 
 
 def index_of(*texts: str) -> ContentIndex:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from models.content.features import Content, HashedTokens, Row
 from models.continual.state import LearningState
 from models.continual.window import learn_window
+from service.content_settings import ContentSettings
 from service.domain.catalogue import Item
 from service.domain.interactions import START
 from service.domain.versions import Origin, VersionRecord, VersionStatus
@@ -23,7 +24,6 @@ from service.serving.content_newcomers import NOBODY, Newcomers
 from service.serving.explain import explain
 from service.serving.model import ServingModel
 from service.serving.retrieval import Want, retrieve
-from service.settings import ContentSettings
 from service.telemetry import Metrics
 from tests.service.publishing import clicks, small_config
 
