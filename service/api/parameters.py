@@ -6,25 +6,17 @@ from typing import Annotated
 
 from fastapi import Path, Query
 
-from service.api.schemas.fields import Identifier, NewPathItemId, PathId
-from service.api.schemas.recommendations import DEFAULT_LIMIT, MAX_LIMIT
+from service.api.schemas.fields import NewPathItemId, PathId
 
 UserId = Annotated[PathId, Path(description="opaque; `/` travels as `%2F`")]
 ItemId = Annotated[PathId, Path(description="opaque; `/` travels as `%2F`")]
 NewItemId = Annotated[NewPathItemId, Path(description="opaque; `/` travels as `%2F`")]
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="places in the answer")]
-Categories = Annotated[
-    list[Identifier], Query(default_factory=list, max_length=100, description="any of")
-]
 PageLimit = Annotated[int, Query(ge=1, le=1_000, description="entries in the page")]
 Cursor = Annotated[str | None, Query(max_length=4_096, description="`next_cursor` of a page")]
 
 __all__ = [
-    "DEFAULT_LIMIT",
-    "Categories",
     "Cursor",
     "ItemId",
-    "Limit",
     "NewItemId",
     "PageLimit",
     "UserId",

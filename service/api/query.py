@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -54,11 +53,14 @@ def _declared(route: APIRoute) -> set[str]:
     return names | {parameter.alias for parameter in route.dependant.query_params}
 
 
-def read_query(request: Request, adapter: TypeAdapter[T], lists: Collection[str]) -> T:
+LISTS = frozenset({"category", "categories_all", "exclude"})
+"""Parameters that may stand more than once."""
+
+
+def read_query(request: Request, adapter: TypeAdapter[T]) -> T:
     """The query string as `adapter` has it; `check_names` has seen to the names.
 
-    Args:
-        lists: names that may stand more than once; of another name the last one counts.
+    Of a name that is not in `LISTS` the last one counts.
 
     Raises:
         BadRequest: a parameter is not as it must be, or is not percent-encoded UTF-8.
@@ -69,7 +71,7 @@ def read_query(request: Request, adapter: TypeAdapter[T], lists: Collection[str]
     values: dict[str, Any] = {}
     try:
         for name, value in parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict"):
-            if name in lists:
+            if name in LISTS:
                 values.setdefault(name, []).append(value)
             else:
                 values[name] = value
@@ -82,18 +84,19 @@ def read_query(request: Request, adapter: TypeAdapter[T], lists: Collection[str]
         raise _invalid(error, ("query",)) from None
 
 
-def parameters_of(path_id: str, shape: type[BaseModel]) -> dict[str, Any]:
-    """`openapi_extra` of a route that reads an id in its path and a query of `shape` itself."""
-    of_path = {**TypeAdapter(PathId).json_schema(), "title": path_id}
-    parameters = [
-        {
-            "name": path_id,
-            "in": "path",
-            "required": True,
-            "description": "opaque; `/` travels as `%2F`",
-            "schema": of_path,
-        }
-    ]
+def parameters_of(path_id: str | None, shape: type[BaseModel]) -> dict[str, Any]:
+    """`openapi_extra` of a route that reads an id in its path, if any, and a query of `shape`."""
+    parameters: list[dict[str, Any]] = []
+    if path_id is not None:
+        parameters.append(
+            {
+                "name": path_id,
+                "in": "path",
+                "required": True,
+                "description": "opaque; `/` travels as `%2F`",
+                "schema": {**TypeAdapter(PathId).json_schema(), "title": path_id},
+            }
+        )
     for name, schema in shape.model_json_schema()["properties"].items():
         parameters.append({"name": name, "in": "query", "required": False, "schema": schema})
     return {"parameters": parameters}

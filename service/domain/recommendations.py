@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from service.domain.rules import NO_RULES, Rules
+
 MODEL, TRENDING, POPULAR, LATEST = "model", "trending", "popular", "latest"
 """Where an item of an answer comes from, in the order in which answers are filled."""
 
@@ -28,7 +30,8 @@ class SimilarBy(StrEnum):
 class Query:
     """One request for recommendations: a known user, or a session's history, or neither.
 
-    `categories` asks for items in any of them; empty means every category.
+    `categories` asks for items in any of them, `categories_all` for items in all of them; empty
+    means every category.
     """
 
     user_id: str | None = None
@@ -36,8 +39,14 @@ class Query:
     """Item ids, oldest first, sent with the request in place of the stored history."""
     limit: int = 20
     categories: frozenset[str] = frozenset()
+    categories_all: frozenset[str] = frozenset()
     exclude: frozenset[str] = frozenset()
     exclude_seen: bool = True
+    rules: Rules = NO_RULES
+    diversity: float = 0.0
+    """0 ranks by worth alone, 1 by unlikeness to what stands above."""
+    max_per_category: int | None = None
+    """Items of the answer that share any category, at most; None: no matter how many."""
     explain: bool = False
     objective: str = DEFAULT_OBJECTIVE
     """The event type to rank for: which head of the model is asked."""

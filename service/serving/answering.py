@@ -13,8 +13,10 @@ from service.serving.content_newcomers import Ranked
 from service.serving.explain import explain
 from service.serving.filling import Scene, fill, recommendation
 from service.serving.retrieval import Want, knows, retrieve
+from service.serving.rules import Eligibility, is_plain
 
 _EXPLAINED_COST = 16
+_RULED_COST = 4
 
 log = get_logger("serving")
 
@@ -27,7 +29,7 @@ class Task:
     query: Query
     source: str
     """What the answer rests on; where the model ranks for a user without a history, it decides."""
-    exclude: frozenset[str]
+    eligible: Eligibility
     want: Want | None = None
     """What the model is to rank; None leaves it out."""
     ranked_source: str | None = None
@@ -39,8 +41,11 @@ class Task:
 
     @property
     def cost(self) -> int:
-        """In plain answers; to explain one takes an encoding per item of the history."""
-        return _EXPLAINED_COST if self.query.explain else 1
+        """In plain answers; to explain one takes an encoding per item of the history, and rules
+        take the more candidates."""
+        if self.query.explain:
+            return _EXPLAINED_COST
+        return 1 if is_plain(self.query) else _RULED_COST
 
 
 class Answering:
@@ -74,7 +79,7 @@ class Answering:
         scene = task.scene
         if lost:
             scene = replace(scene, degraded=(*scene.degraded, "model"))
-        items = fill(scene, task.query, task.exclude, ranked, task.only, self._backlog)
+        items = fill(scene, task.query, task.eligible, ranked, task.only, self._backlog)
         source = task.ranked_source if ranked and task.ranked_source else task.source
         answer = recommendation(scene, task.query.user_id, source, items)
         return _explained(task.want, answer) if task.query.explain and task.want else answer

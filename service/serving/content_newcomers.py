@@ -36,6 +36,9 @@ class Newcomers:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __contains__(self, item_id: str) -> bool:
+        return item_id in self._places
+
     @cached_property
     def _places(self) -> dict[str, int]:
         return {item_id: place for place, item_id in enumerate(self.ids)}

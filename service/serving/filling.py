@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
 
 from service.domain.recommendations import (
     LATEST,
@@ -15,11 +17,13 @@ from service.domain.recommendations import (
     Recommendation,
     RecommendedItem,
 )
+from service.domain.rules import ITEM_ID
 from service.serving.backlog import Backlog
-from service.serving.catalogue import CatalogueView
+from service.serving.catalogue import CatalogueView, Dated
 from service.serving.content_newcomers import NOBODY, Newcomers
-from service.serving.lists import FallbackLists, Scored
+from service.serving.lists import FallbackLists
 from service.serving.model import ServingModel
+from service.serving.rules import Eligibility, Scored, Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,33 +36,45 @@ class Scene:
     degraded: tuple[str, ...]
     newcomers: Newcomers = NOBODY
     """Items that the model has no row for and is able to rank all the same."""
+    now_ms: int = 0
+    """When it was asked: what is published later is not there yet."""
+    named: Mapping[str, int] = field(default_factory=dict)
+    """Of items that a rule names and nobody else here knows: the time of the first event, ms."""
+
+    def vectors_of(self, item_ids: Sequence[str]) -> Tensor | None:
+        """Vectors [P, D] of the items, zero of one that the model cannot place; None if it can
+        place none."""
+        learned = self.model.items
+        known = [at for at, one in enumerate(item_ids) if one in learned or one in self.newcomers]
+        if not known:
+            return None
+        rows = self.newcomers.rows(learned, self.model.vectors, [item_ids[at] for at in known])
+        vectors = rows.new_zeros(len(item_ids), rows.shape[1])
+        vectors[known] = rows
+        return vectors
 
 
 def fill(
     scene: Scene,
     query: Query,
-    exclude: frozenset[str],
+    eligible: Eligibility,
     ranked: Iterable[Scored],
     only: str | None,
     backlog: Backlog,
 ) -> tuple[RecommendedItem, ...]:
-    """The ranked items, and below them the fallback lists in their order until `limit`.
+    """The ranked items, and below them the fallback lists in their order until `limit`; of each
+    what the rules allow.
 
     Args:
         only: the one list to take from, instead of all.
     """
-    items = [RecommendedItem(item_id, score, MODEL) for item_id, score in ranked]
-    used = {*exclude, *(item.item_id for item in items)}
+    answer = Selection(query, eligible, scene.vectors_of)
+    answer.take(ranked, MODEL)
     for name in (TRENDING, POPULAR, LATEST) if only is None else (only,):
-        if len(items) >= query.limit:
+        if answer.full:
             break
-        for item_id, score in _proposed(scene, name, query.categories, backlog):
-            if item_id not in used and scene.view.allows(item_id, query.categories):
-                used.add(item_id)
-                items.append(RecommendedItem(item_id, score, name))
-                if len(items) >= query.limit:
-                    break
-    return tuple(items)
+        answer.take(_proposed(scene, name, eligible, backlog), name)
+    return tuple(answer.items)
 
 
 def recommendation(
@@ -75,26 +91,39 @@ def recommendation(
     )
 
 
-def _proposed(
-    scene: Scene, name: str, categories: frozenset[str], backlog: Backlog
-) -> Iterable[Scored]:
+def _proposed(scene: Scene, name: str, eligible: Eligibility, backlog: Backlog) -> Iterable[Scored]:
     if name == TRENDING:
         return scene.lists.trending
     if name == POPULAR:
         return scene.lists.popular
-    return _latest(scene, categories, backlog)
+    return ((item_id, ms / 1000) for ms, item_id in _latest(scene, eligible, backlog))
 
 
-def _latest(scene: Scene, categories: frozenset[str], backlog: Backlog) -> Iterator[Scored]:
-    """Every item there is, latest first: catalogue and events by time, then what is only learned.
+def _latest(scene: Scene, eligible: Eligibility, backlog: Backlog) -> Iterator[Dated]:
+    """Every item that may be allowed, latest first: catalogue and events by time, then what is only
+    learned.
 
-    Scores are Unix seconds; an item whose time is not known scores 0 and comes last.
+    As scores, times are Unix seconds; an item whose time is not known scores 0 and comes last.
     """
-    view, lists = scene.view, scene.lists
-    dated = view.newest(categories)
-    if not categories:  # who has no catalogue entry is in no category
-        named = (seen for seen in lists.first_seen if view.entry(seen[1]) is None)
-        rest = backlog.items(view, scene.model.items, lists.older)
-        undated = (seen for seen in rest if view.entry(seen[1]) is None)
-        dated = heapq.merge(dated, named, undated, reverse=True)
-    return ((item_id, ms / 1000) for ms, item_id in dated)
+    view, lists, now_ms = scene.view, scene.lists, scene.now_ms
+    if narrowest := eligible.narrowest():
+        field, values = narrowest[1]
+        if field == ITEM_ID:
+            return _of_these(scene, eligible.rules.item_ids or ())
+        return view.newest(values, field, now_ms)
+    named = (seen for seen in lists.first_seen if view.entry(seen[1]) is None)
+    rest = backlog.items(view, scene.model.items, lists.older)
+    undated = (seen for seen in rest if view.entry(seen[1]) is None)
+    listed = view.newest(frozenset(), now_ms=now_ms)
+    return heapq.merge(listed, named, undated, reverse=True)
+
+
+def _of_these(scene: Scene, item_ids: Iterable[str]) -> Iterator[Dated]:
+    """Those that anybody has named."""
+    found = []
+    for item_id in item_ids:
+        if entry := scene.view.entry(item_id):
+            found.append((entry.time_ms, item_id))
+        elif item_id in scene.named or item_id in scene.model.items:
+            found.append((scene.named.get(item_id, 0), item_id))
+    return iter(sorted(found, reverse=True))

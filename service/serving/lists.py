@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from service.errors import Unavailable
 from service.serving.catalogue import Dated
+from service.serving.rules import Scored
 from service.settings import ServingSettings
 from service.storage.clock import now_ms
 from service.storage.popularity import REACH_H, PopularityStore
@@ -18,9 +19,6 @@ _PAGE = 5_000
 _OLDER_KEPT_S = 10.0
 _CATCH_UP_EVERY_S = 0.1
 """However many answers come out short, the lists are counted anew for them at most so often."""
-
-Scored = tuple[str, float]
-"""An item id and its score; lists of them fall in score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +115,16 @@ class ListsFeed:
             self._older_end = len(page) < _PAGE
             self._lists = replace(lists, older=lists.older + tuple((ms, item) for item, ms in page))
             return bool(page)
+
+    async def named(self, item_ids: Sequence[str]) -> dict[str, int]:
+        """Of those that any event has named: the time of the first one, in Unix milliseconds.
+
+        None of them while the store does not answer.
+        """
+        try:
+            return await self._popularity.named(item_ids)
+        except Unavailable:
+            return {}
 
     async def refresh(self) -> None:
         """Count the lists anew. Errors of the store pass through and leave the old lists."""

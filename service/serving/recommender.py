@@ -23,11 +23,13 @@ from service.serving.catalogue_feed import CatalogueFeed
 from service.serving.content import ContentFeed
 from service.serving.content_newcomers import NOBODY
 from service.serving.filling import Scene
-from service.serving.lists import FallbackLists, ListsFeed, Scored
+from service.serving.lists import FallbackLists, ListsFeed
 from service.serving.model import ServingModel
 from service.serving.ranker import Ranker
 from service.serving.retrieval import Want
+from service.serving.rules import Eligibility, Scored, ample, depth
 from service.settings import Settings
+from service.storage.clock import now_ms
 from service.storage.history import HistoryStore
 
 _CATALOGUE_STALE_S = 5.0
@@ -43,6 +45,9 @@ class _Past:
     """Positive ones, oldest first."""
     skipped: frozenset[str] = frozenset()
     """Passed over by the user, and as little wanted again as what was seen."""
+
+
+_NOTHING = _Past()
 
 
 class Recommender:
@@ -83,7 +88,7 @@ class Recommender:
         Raises:
             Overloaded: too many answers are waiting to be made.
         """
-        scene = self._scene()
+        scene = await self._named(self._scene(), queries)
         pasts, lost = await self._pasts(queries)
         if lost:
             scene = replace(scene, degraded=("history", *scene.degraded))
@@ -95,11 +100,7 @@ class Recommender:
         )
 
     async def similar(
-        self,
-        item_id: str,
-        limit: int,
-        categories: frozenset[str],
-        by: SimilarBy = SimilarBy.VECTORS,
+        self, item_id: str, query: Query, by: SimilarBy = SimilarBy.VECTORS
     ) -> Recommendation:
         """Items close to `item_id` by what was learned, or by what they say of themselves; filled
         like every answer.
@@ -107,32 +108,21 @@ class Recommender:
         Raises:
             Overloaded: too many answers are waiting to be made.
         """
-        scene, exclude = self._scene(), frozenset({item_id})
-        query = Query(limit=limit, categories=categories)
-        want = Want(
-            scene.model,
-            scene.view,
-            limit,
-            like=item_id,
-            categories=categories,
-            exclude=exclude,
-            newcomers=scene.newcomers,
-        )
+        query = replace(query, exclude=query.exclude | {item_id})
+        task = _task(await self._named(self._scene(), [query]), query, like=item_id)
         if by is SimilarBy.CONTENT and self._content is not None:
-            rank = partial(self._content.index.similar, item_id, limit, want.allows)
-            task = Task(scene, query, FALLBACK, exclude, rank=rank)
-        else:
-            task = Task(scene, query, FALLBACK, exclude, want)
+            index, allows = self._content.index, task.eligible.allows
+            rank = partial(index.similar, item_id, ample(query), allows)
+            task = replace(task, want=None, rank=rank)
         return (await self._answer([task]))[0]
 
     async def listed(
         self,
         source: str,
-        limit: int,
-        categories: frozenset[str],
+        query: Query,
         popular: Sequence[Scored] | None = None,
     ) -> Recommendation:
-        """The list named `source` alone, filtered.
+        """What the rules of `query` leave of the list named `source` alone.
 
         Args:
             popular: stands in for the replica's own popular list.
@@ -140,11 +130,11 @@ class Recommender:
         Raises:
             Overloaded: too many answers are waiting to be made.
         """
-        scene = self._scene()
-        query = Query(limit=limit, categories=categories)
+        scene = await self._named(self._scene(), [query])
         if popular is not None:
             scene = replace(scene, lists=FallbackLists(popular=tuple(popular)))
-        task = Task(scene, query, FALLBACK, frozenset(), only=source)
+        eligible = Eligibility.of(query, scene.view, scene.now_ms)
+        task = Task(scene, query, FALLBACK, eligible, only=source)
         if popular is not None:
             return (await self._ranker.answer([task]))[0]
         return (await self._answer([task]))[0]
@@ -179,7 +169,20 @@ class Recommender:
         stale = tuple(name for name, age_s, most_s in ages if age_s is None or age_s > most_s)
         model = self._served()
         newcomers = NOBODY if self._content is None else self._content.newcomers(model)
-        return Scene(model, self._catalogue.view, self._lists.lists, stale, newcomers)
+        return Scene(model, self._catalogue.view, self._lists.lists, stale, newcomers, now_ms())
+
+    async def _named(self, scene: Scene, queries: Sequence[Query]) -> Scene:
+        """The scene, and what events say of items that rules ask for by name and nobody knows."""
+        required = {id(query.rules): query.rules for query in queries if query.rules.required}
+        if not required:
+            return scene
+        unknown = [
+            item_id
+            for rules in required.values()
+            for item_id in rules.item_ids or ()
+            if scene.view.entry(item_id) is None and item_id not in scene.model.items
+        ]
+        return replace(scene, named=await self._lists.named(unknown)) if unknown else scene
 
     def _asked_of(self, scene: Scene, query: Query) -> Scene:
         """The scene, and that it lacks the head that the settings promise, while it does."""
@@ -203,7 +206,7 @@ class Recommender:
                 self._breaker.succeeded()
                 stored = dict(zip(user_ids, map(self._past, found), strict=True))
         return [
-            stored.get(q.user_id or "", _Past()) if q.history is None else _Past(q.history)
+            stored.get(q.user_id or "", _NOTHING) if q.history is None else _Past(q.history)
             for q in queries
         ], lost
 
@@ -214,37 +217,38 @@ class Recommender:
         )
 
 
-def _task(scene: Scene, query: Query, past: _Past) -> Task:
-    history, exclude = past.items, query.exclude
-    if query.exclude_seen:
-        exclude = exclude.union(history, past.skipped)
+def _task(scene: Scene, query: Query, past: _Past = _NOTHING, like: str | None = None) -> Task:
+    history, seen = past.items, past.skipped.union(past.items)
+    eligible = Eligibility.of(query, scene.view, scene.now_ms, seen)
     want = Want(
         scene.model,
-        scene.view,
+        eligible,
         query.limit,
+        depth(query),
+        query.max_per_category,
         history=history,
         user_id=query.user_id,
-        categories=query.categories,
-        exclude=exclude,
+        like=like,
         objective=query.objective,
         newcomers=scene.newcomers,
     )
     if query.history:
-        return Task(scene, query, SESSION, exclude, want)
+        return Task(scene, query, SESSION, eligible, want)
     source = PERSONALIZED if history else FALLBACK
-    return Task(scene, query, source, exclude, want, ranked_source=PERSONALIZED)
+    ranked_source = PERSONALIZED if like is None else FALLBACK
+    return Task(scene, query, source, eligible, want, ranked_source=ranked_source)
 
 
 def _short(tasks: Sequence[Task], answers: Sequence[Recommendation]) -> list[int]:
     """The answers that lists of more events could fill.
 
-    Not those to a query for a category, in which no item is that only events name; nor trending and
-    popular alone, which are short where little has happened, and counted anew now and then.
+    Not those that only items of the catalogue or items asked for by name may stand in; nor trending
+    and popular alone, which are short where little has happened, and counted anew now and then.
     """
     return [
         at
         for at, (task, answer) in enumerate(zip(tasks, answers, strict=True))
         if len(answer.items) < task.query.limit
-        and not task.query.categories
         and task.only in (None, LATEST)
+        and task.eligible.narrowest() is None
     ]

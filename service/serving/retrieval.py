@@ -6,7 +6,7 @@ this file: external ids come in and go out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from service.domain.recommendations import DEFAULT_OBJECTIVE
-from service.serving.catalogue import CatalogueView
+from service.domain.rules import ITEM_ID
 from service.serving.content_newcomers import NOBODY, Newcomers, Ranked
 from service.serving.model import ServingModel
+from service.serving.rules import Caps, Eligibility
 
 _SLACK = 32
 _GROWTH = 4
@@ -25,29 +26,27 @@ _NARROW_SHARE = 4
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """What one request wants ranked, and the two references it took.
+    """What one request wants ranked, by which model, and which items will do.
 
     Exactly one of a history (`history` and `user_id`) and `like` is the source of the query.
     """
 
     model: ServingModel
-    view: CatalogueView
+    eligible: Eligibility
     limit: int
+    """Places of the answer."""
+    depth: int = 0
+    """Candidates that the rules choose from; counts where it is above `limit`."""
+    max_per_category: int | None = None
     history: tuple[str, ...] = ()
     """Item ids, oldest first."""
     user_id: str | None = None
     like: str | None = None
     """An item: rank what is close to it."""
-    categories: frozenset[str] = frozenset()
-    exclude: frozenset[str] = frozenset()
     objective: str = DEFAULT_OBJECTIVE
     """The event type to rank for."""
     newcomers: Newcomers = NOBODY
     """Items that the model has no row for, ranked among the others."""
-
-    def allows(self, item_id: str) -> bool:
-        """Whether the answer may hold the item."""
-        return item_id not in self.exclude and self.view.allows(item_id, self.categories)
 
 
 def knows(want: Want) -> bool:
@@ -61,7 +60,8 @@ def knows(want: Want) -> bool:
 
 
 def retrieve(wants: Sequence[Want]) -> list[Ranked]:
-    """The best eligible items of each want, at most `limit`, fewer only if there are no more.
+    """The best eligible items of each want: as many as it asks for, fewer only if there are no
+    more, and so many that its cap leaves `limit`.
 
     A want of which the model knows nothing (no item of its history, no row of its user, an item
     never learned) gets an empty list.
@@ -85,8 +85,9 @@ def retrieve(wants: Sequence[Want]) -> list[Ranked]:
             for place, items in zip(wide, found, strict=True):
                 ranked[able[place]] = items
         for slot, query in zip(able, queries, strict=True):
-            want = wants[slot]
-            ranked[slot] = want.newcomers.joined(query, ranked[slot], want.limit, want.allows)
+            want, most = wants[slot], max(wants[slot].limit, wants[slot].depth, len(ranked[slot]))
+            allows = want.eligible.allows
+            ranked[slot] = want.newcomers.joined(query, ranked[slot], most, allows)
     return ranked
 
 
@@ -116,35 +117,42 @@ def _known_rows(model: ServingModel, want: Want) -> list[int]:
 
 
 def _is_narrow(model: ServingModel, want: Want) -> bool:
-    if not want.categories:
-        return False
-    return want.view.count(want.categories) * _NARROW_SHARE < len(model.items)
+    narrowest = want.eligible.narrowest()
+    return narrowest is not None and narrowest[0] * _NARROW_SHARE < len(model.items)
 
 
 def _excluded_rows(model: ServingModel, want: Want) -> Tensor:
-    rows = model.items.rows(want.exclude)
+    rows = model.items.rows(want.eligible.exclude)
     return torch.from_numpy(np.sort(rows[rows >= 0]))
 
 
 def _search_members(model: ServingModel, want: Want, query: Tensor) -> Ranked:
-    """Exact over the rows of a category that holds a small share of the items."""
-    members = (item_id for _, item_id in want.view.newest(want.categories))
-    rows = model.items.rows(item_id for item_id in members if item_id not in want.exclude)
+    """Exact over the rows that meet a condition which a small share of the items meets."""
+    rows = model.items.rows(item_id for item_id in _members(want) if want.eligible.allows(item_id))
     allowed = torch.from_numpy(np.sort(rows[rows >= 0]))
     if not len(allowed):
         return []
-    scores, found = model.index.search(
-        query.unsqueeze(0), min(want.limit, len(allowed)), allowed=allowed
-    )
-    return _eligible(model, want, scores[0].tolist(), found[0].tolist())
+    k = len(allowed) if want.max_per_category else max(want.limit, want.depth)
+    scores, found = model.index.search(query.unsqueeze(0), min(k, len(allowed)), allowed=allowed)
+    return _eligible(model, want, scores[0].tolist(), found[0].tolist())[0]
+
+
+def _members(want: Want) -> Iterable[str]:
+    narrowest = want.eligible.narrowest()
+    if narrowest is None:
+        return ()
+    field, values = narrowest[1]
+    if field == ITEM_ID:
+        return want.eligible.rules.item_ids or ()
+    return (item_id for _, item_id in want.eligible.view.newest(values, field))
 
 
 def _search_all(model: ServingModel, wants: Sequence[Want], queries: Tensor) -> list[Ranked]:
-    """Over all rows, fetching more than asked for as long as the filter leaves too few."""
+    """Over all rows, fetching more than asked for as long as the rules leave too few."""
     ranked: list[Ranked] = [[] for _ in wants]
     open_places = list(range(len(wants)))
     excluded = [_excluded_rows(model, want) for want in wants]
-    fetch = max(want.limit for want in wants) + _SLACK
+    fetch = max(max(want.limit, want.depth) for want in wants) + _SLACK
     while open_places:
         fetch = min(fetch, len(model.items))
         scores, rows = model.index.search(
@@ -154,8 +162,8 @@ def _search_all(model: ServingModel, wants: Sequence[Want], queries: Tensor) -> 
         for place, its_scores, its_rows in zip(
             open_places, scores.tolist(), rows.tolist(), strict=True
         ):
-            ranked[place] = _eligible(model, wants[place], its_scores, its_rows)
-            if len(ranked[place]) < wants[place].limit and its_rows[-1] >= 0:
+            ranked[place], enough = _eligible(model, wants[place], its_scores, its_rows)
+            if not enough and its_rows[-1] >= 0:
                 still_open.append(place)
         open_places = still_open if fetch < len(model.items) else []
         fetch *= _GROWTH
@@ -164,12 +172,18 @@ def _search_all(model: ServingModel, wants: Sequence[Want], queries: Tensor) -> 
 
 def _eligible(
     model: ServingModel, want: Want, scores: Sequence[float], rows: Sequence[int]
-) -> Ranked:
+) -> tuple[Ranked, bool]:
+    """What will do of these, and whether it is enough."""
     found: Ranked = []
+    allows, fitting = want.eligible.allows, 0
+    caps = Caps(want.eligible.view, want.max_per_category)
     for score, row in zip(scores, rows, strict=True):
-        if row < 0 or len(found) == want.limit:
+        if row < 0:
             break
         item_id = model.items.id(row)
-        if want.view.allows(item_id, want.categories):
+        if allows(item_id):
             found.append((item_id, score))
-    return found
+            fitting += caps.admit(item_id)
+            if fitting >= want.limit and len(found) >= want.depth:
+                return found, True
+    return found, False

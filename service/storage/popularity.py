@@ -8,7 +8,7 @@ still meanwhile.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import redis
@@ -87,7 +87,15 @@ class PopularityStore:
         Raises:
             Unavailable: the server does not answer.
         """
-        return await asyncio.to_thread(self._known, item_id)
+        return bool(await self.named([item_id]))
+
+    async def named(self, item_ids: Sequence[str]) -> dict[str, int]:
+        """Of those that any event has named: the time of the first one, in Unix milliseconds.
+
+        Raises:
+            Unavailable: the server does not answer.
+        """
+        return await asyncio.to_thread(self._named, item_ids) if item_ids else {}
 
     async def _list(
         self, now_ms: int, window_h: int, half_life_h: float, size: int
@@ -108,6 +116,8 @@ class PopularityStore:
             )
         return [(item.decode(), int(at)) for item, at in cast(list[tuple[bytes, float]], found)]
 
-    def _known(self, item_id: str) -> bool:
+    def _named(self, item_ids: Sequence[str]) -> dict[str, int]:
         with answering("known items"):
-            return self._client.zscore(self._keys.first_seen, item_id) is not None
+            found = self._client.zmscore(self._keys.first_seen, list(item_ids))
+        times = zip(item_ids, found, strict=True)
+        return {item_id: int(at) for item_id, at in times if at is not None}

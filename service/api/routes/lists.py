@@ -3,81 +3,81 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from collections.abc import Sequence
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from service.api.access import RECOMMEND
 from service.api.body import answer
 from service.api.openapi import says
-from service.api.parameters import DEFAULT_LIMIT, Categories, Limit
+from service.api.query import parameters_of, read_query
 from service.api.routes.recommendations import given
-from service.api.schemas.recommendations import RecommendationOut, recommendation_out
+from service.api.schemas.recommendations import (
+    LIST_PARAMS,
+    POPULAR_PARAMS,
+    ListParams,
+    PopularParams,
+    RecommendationOut,
+    recommendation_out,
+)
 from service.api.services import Services, services_of
 from service.domain.recommendations import LATEST, POPULAR, TRENDING
 from service.errors import BadRequest
+from service.serving.rules import Scored
 from service.storage.popularity import REACH_H
 
 router = APIRouter(tags=["items"])
 
 _WINDOW = re.compile(r"([1-9][0-9]{0,2})([hd])")
 
-Window = Annotated[
-    str, Query(max_length=8, pattern=r"^[1-9][0-9]{0,2}[hd]$", description="1h to 7d")
-]
-
 
 @router.get(
     "/v1/items/popular",
     dependencies=[Depends(RECOMMEND)],
+    openapi_extra=parameters_of(None, PopularParams),
     response_class=Response,
-    responses=says(RecommendationOut, 200),
+    responses=says(RecommendationOut, 200, 422),
 )
-async def get_popular(
-    request: Request,
-    category: Categories,
-    window: Window = "7d",
-    limit: Limit = DEFAULT_LIMIT,
-) -> Response:
+async def get_popular(request: Request) -> Response:
     """Items with the most positive events of a window, by weight."""
-    services, hours = services_of(request), _hours(window)
+    services, asked = services_of(request), read_query(request, POPULAR_PARAMS)
+    hours = _hours(asked.window)
     scored = None
     if hours != REACH_H:
         size = services.settings.serving.lists_size
         scored = await services.popularity.popular(hours, size)
-    found = await services.recommender.listed(POPULAR, limit, frozenset(category), scored)
-    return answer(recommendation_out(given(services, [found], measured=False)[0]))
+    return await _listed(services, POPULAR, asked, scored)
 
 
 @router.get(
     "/v1/items/trending",
     dependencies=[Depends(RECOMMEND)],
+    openapi_extra=parameters_of(None, ListParams),
     response_class=Response,
-    responses=says(RecommendationOut, 200),
+    responses=says(RecommendationOut, 200, 422),
 )
-async def get_trending(
-    request: Request, category: Categories, limit: Limit = DEFAULT_LIMIT
-) -> Response:
+async def get_trending(request: Request) -> Response:
     """Items by positive events whose weight decays with age."""
-    return await _listed(services_of(request), TRENDING, limit, category)
+    return await _listed(services_of(request), TRENDING, read_query(request, LIST_PARAMS))
 
 
 @router.get(
     "/v1/items/latest",
     dependencies=[Depends(RECOMMEND)],
+    openapi_extra=parameters_of(None, ListParams),
     response_class=Response,
-    responses=says(RecommendationOut, 200),
+    responses=says(RecommendationOut, 200, 422),
 )
-async def get_latest(
-    request: Request, category: Categories, limit: Limit = DEFAULT_LIMIT
-) -> Response:
+async def get_latest(request: Request) -> Response:
     """Items by when they were published, or first named."""
-    return await _listed(services_of(request), LATEST, limit, category)
+    return await _listed(services_of(request), LATEST, read_query(request, LIST_PARAMS))
 
 
-async def _listed(services: Services, source: str, limit: int, categories: list[str]) -> Response:
-    found = await services.recommender.listed(source, limit, frozenset(categories), None)
+async def _listed(
+    services: Services, source: str, asked: ListParams, popular: Sequence[Scored] | None = None
+) -> Response:
+    found = await services.recommender.listed(source, asked.query(), popular)
     return answer(recommendation_out(given(services, [found], measured=False)[0]))
 
 

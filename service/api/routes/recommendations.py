@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated
+from typing import Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from service.api.access import RECOMMEND
 from service.api.body import answer, read_json
 from service.api.limits import check_batch, check_explained
 from service.api.openapi import body_of, says
-from service.api.parameters import DEFAULT_LIMIT, Categories, ItemId, Limit
 from service.api.query import parameters_of, read_path_id, read_query
 from service.api.schemas.recommendations import (
     RECOMMENDATION_PARAMS,
     RECOMMENDATIONS_IN,
+    SIMILAR_PARAMS,
     RecommendationOut,
     RecommendationParams,
     RecommendationsIn,
     RecommendationsOut,
+    SimilarParams,
     recommendation_out,
 )
 from service.api.services import Services, services_of
 from service.domain import recommendations as domain
-from service.errors import BadRequest, NotBuilt, NotFound, Unavailable
+from service.errors import BadRequest, NotFound, Unavailable
 from service.logs import user_mark
 from service.telemetry import Metrics
 
 router = APIRouter(tags=["recommendations"])
-
-By = Annotated[
-    domain.SimilarBy,
-    Query(description="`vectors`: what was learned; `content`: title, description, labels"),
-]
-
-_LISTS = frozenset({"category", "exclude"})
 
 
 @router.get(
@@ -44,19 +38,16 @@ _LISTS = frozenset({"category", "exclude"})
     dependencies=[Depends(RECOMMEND)],
     openapi_extra=parameters_of("user_id", RecommendationParams),
     response_class=Response,
-    responses=says(RecommendationOut, 200, 422, 501),
+    responses=says(RecommendationOut, 200, 422),
 )
 async def get_recommendations(request: Request) -> Response:
     """What to show a user next. A user nobody has named gets what is trending, popular or new."""
     services = services_of(request)
     user_id = read_path_id(request, "user_id")
-    asked = read_query(request, RECOMMENDATION_PARAMS, _LISTS)
+    asked = read_query(request, RECOMMENDATION_PARAMS)
     _check_objective(services, asked.objective, "query")
-    _check_built(asked.diversity)
     _mark(request, services, user_id)
-    query = asked.query(user_id)
-    found = given(services, await services.recommender.recommend([query]))
-    return answer(recommendation_out(found[0]))
+    return answer((await _recommended(services, [asked.of(user_id)]))[0])
 
 
 @router.post(
@@ -64,7 +55,7 @@ async def get_recommendations(request: Request) -> Response:
     dependencies=[Depends(RECOMMEND)],
     openapi_extra=body_of(RecommendationsIn),
     response_class=Response,
-    responses=says(RecommendationsOut, 200, 413, 415, 422, 501),
+    responses=says(RecommendationsOut, 200, 413, 415, 422),
 )
 async def post_recommendations(request: Request) -> Response:
     """The same for many users at once, and for sessions without a known user."""
@@ -75,29 +66,24 @@ async def post_recommendations(request: Request) -> Response:
     if asked.explain:
         check_explained(len(asked.requests), limits)
     _check_objective(services, asked.objective, "body")
-    _check_built(asked.diversity)
-    found = given(services, await services.recommender.recommend(asked.queries()))
-    return answer({"results": [recommendation_out(one) for one in found]})
+    return answer({"results": await _recommended(services, asked.queries())})
 
 
 @router.get(
     "/v1/items/{item_id}/similar",
     dependencies=[Depends(RECOMMEND)],
+    openapi_extra=parameters_of("item_id", SimilarParams),
     response_class=Response,
-    responses=says(RecommendationOut, 200, 404),
+    responses=says(RecommendationOut, 200, 404, 422),
 )
-async def get_similar(
-    request: Request,
-    item_id: ItemId,
-    category: Categories,
-    limit: Limit = DEFAULT_LIMIT,
-    by: By = domain.SimilarBy.VECTORS,
-) -> Response:
+async def get_similar(request: Request) -> Response:
     """Items close to this one by what was learned, or by what both say of themselves; filled like
     every answer."""
     services = services_of(request)
+    item_id = read_path_id(request, "item_id")
+    asked = read_query(request, SIMILAR_PARAMS)
     await _check_named(services, item_id)
-    found = await services.recommender.similar(item_id, limit, frozenset(category), by)
+    found = await services.recommender.similar(item_id, asked.query(), asked.by)
     return answer(recommendation_out(given(services, [found], measured=False)[0]))
 
 
@@ -122,16 +108,16 @@ def _count(metrics: Metrics, answers: Iterable[domain.Recommendation]) -> None:
             metrics.degraded.labels(without).inc()
 
 
+async def _recommended(services: Services, queries: Sequence[domain.Query]) -> list[dict[str, Any]]:
+    found = given(services, await services.recommender.recommend(queries))
+    return [recommendation_out(one) for one in found]
+
+
 def _check_objective(services: Services, objective: str, place: str) -> None:
     there_are = services.settings.objectives
     if objective not in there_are:
         message = f"must be one of {', '.join(there_are)}; others have no head to be ranked by"
         raise BadRequest(f"objective {message}", (((place, "objective"), message),))
-
-
-def _check_built(diversity: float) -> None:
-    if diversity > 0:
-        raise NotBuilt("ranking for diversity is not part of this release")
 
 
 async def _check_named(services: Services, item_id: str) -> None:

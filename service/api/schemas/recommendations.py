@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WithJsonSchema
 
 from service.api.schemas.fields import Identifier, Shape, format_time
-from service.domain.recommendations import DEFAULT_OBJECTIVE, Query, Recommendation, RecommendedItem
+from service.api.schemas.rules import MAX_RULES, RuleIn
+from service.domain.recommendations import (
+    DEFAULT_OBJECTIVE,
+    Query,
+    Recommendation,
+    RecommendedItem,
+    SimilarBy,
+)
+from service.domain.rules import Rules
 
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 20
@@ -15,38 +24,97 @@ MAX_HISTORY = 1_000
 MAX_FILTER = 10_000
 
 
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="places in the answer")]
+AnyOf = Annotated[tuple[Identifier, ...], Field(max_length=100, description="any of these")]
+AllOf = Annotated[tuple[Identifier, ...], Field(max_length=100, description="all of these")]
+NoneOf = Annotated[
+    tuple[Identifier, ...], Field(max_length=MAX_FILTER, description="none of these")
+]
+Unseen = Annotated[bool, Field(description="nothing of the user's positive history")]
+Diversity = Annotated[
+    float,
+    Field(ge=0.0, le=1.0, allow_inf_nan=False, description="0: by worth; 1: by unlikeness"),
+]
+PerCategory = Annotated[
+    Annotated[int, Field(ge=1)] | None,
+    Field(description="items that share any category, at most"),
+]
+Objective = Annotated[
+    Identifier, Field(description="an event type: `click` or one of `type_heads`")
+]
+By = Annotated[
+    SimilarBy,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "enum": [by.value for by in SimilarBy],
+            "description": "`vectors`: what was learned; `content`: title, description, labels",
+        }
+    ),
+]
+
+
 class Filter(Shape):
     """What an answer may hold."""
 
     categories: list[Identifier] = Field([], max_length=100, description="any of these")
+    categories_all: list[Identifier] = Field([], max_length=100, description="all of these")
     exclude: list[Identifier] = Field([], max_length=MAX_FILTER, description="none of these")
-    exclude_seen: bool = Field(True, description="nothing of the user's positive history")
+    exclude_seen: Unseen = True
 
 
-class RecommendationParams(BaseModel):
-    """The query of one user's recommendations."""
+class ListParams(BaseModel):
+    """The query of a list, and of items like one."""
 
     model_config = ConfigDict(frozen=True)
 
-    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="places in the answer")
-    category: tuple[Identifier, ...] = Field((), max_length=100, description="any of these")
-    exclude: tuple[Identifier, ...] = Field((), max_length=MAX_FILTER, description="none of these")
-    exclude_seen: bool = Field(True, description="nothing of the user's positive history")
-    objective: Identifier = Field(
-        DEFAULT_OBJECTIVE, description="an event type: `click` or one of `type_heads`"
-    )
-    diversity: float = Field(0.0, ge=0.0, le=1.0, allow_inf_nan=False)
-    explain: bool = False
+    limit: Limit = DEFAULT_LIMIT
+    category: AnyOf = ()
+    categories_all: AllOf = ()
+    exclude: NoneOf = ()
+    diversity: Diversity = 0.0
+    max_per_category: PerCategory = None
 
-    def query(self, user_id: str) -> Query:
+    def query(self) -> Query:
         return Query(
-            user_id=user_id,
             limit=self.limit,
             categories=frozenset(self.category),
+            categories_all=frozenset(self.categories_all),
             exclude=frozenset(self.exclude),
+            diversity=self.diversity,
+            max_per_category=self.max_per_category,
+        )
+
+
+class SimilarParams(ListParams):
+    """The query of items like one."""
+
+    by: By = SimilarBy.VECTORS
+
+
+class PopularParams(ListParams):
+    """The query of the popular list."""
+
+    window: str = Field(
+        "7d", max_length=8, pattern=r"^[1-9][0-9]{0,2}[hd]$", description="1h to 7d"
+    )
+
+
+class RecommendationParams(ListParams):
+    """The query of one user's recommendations."""
+
+    exclude_seen: Unseen = True
+    objective: Objective = DEFAULT_OBJECTIVE
+    explain: bool = False
+
+    def of(self, user_id: str) -> Query:
+        """The query of this user."""
+        return replace(
+            self.query(),
+            user_id=user_id,
             exclude_seen=self.exclude_seen,
-            explain=self.explain,
             objective=self.objective,
+            explain=self.explain,
         )
 
 
@@ -63,28 +131,33 @@ class RecommendationsIn(Shape):
     """Many requests with the same wishes."""
 
     requests: list[RequestIn] = Field(min_length=1)
-    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
+    limit: Limit = DEFAULT_LIMIT
     filter: Filter = Filter()
-    objective: Identifier = Field(
-        DEFAULT_OBJECTIVE, description="an event type: `click` or one of `type_heads`"
-    )
-    diversity: float = Field(0.0, ge=0.0, le=1.0, allow_inf_nan=False)
+    rules: list[RuleIn] = Field([], max_length=MAX_RULES)
+    diversity: Diversity = 0.0
+    max_per_category: PerCategory = None
+    objective: Objective = DEFAULT_OBJECTIVE
     explain: bool = False
 
     def queries(self) -> list[Query]:
         """One query per request, in their order."""
-        categories = frozenset(self.filter.categories)
-        exclude = frozenset(self.filter.exclude)
+        wishes = Query(
+            limit=self.limit,
+            categories=frozenset(self.filter.categories),
+            categories_all=frozenset(self.filter.categories_all),
+            exclude=frozenset(self.filter.exclude),
+            exclude_seen=self.filter.exclude_seen,
+            rules=Rules.of(one.rule() for one in self.rules),
+            diversity=self.diversity,
+            max_per_category=self.max_per_category,
+            objective=self.objective,
+            explain=self.explain,
+        )
         return [
-            Query(
+            replace(
+                wishes,
                 user_id=one.user_id,
                 history=None if one.history is None else tuple(one.history),
-                limit=self.limit,
-                categories=categories,
-                exclude=exclude,
-                exclude_seen=self.filter.exclude_seen,
-                explain=self.explain,
-                objective=self.objective,
             )
             for one in self.requests
         ]
@@ -117,6 +190,9 @@ class RecommendationsOut(Shape):
     results: list[RecommendationOut]
 
 
+LIST_PARAMS = TypeAdapter(ListParams)
+SIMILAR_PARAMS = TypeAdapter(SimilarParams)
+POPULAR_PARAMS = TypeAdapter(PopularParams)
 RECOMMENDATION_PARAMS = TypeAdapter(RecommendationParams)
 RECOMMENDATIONS_IN = TypeAdapter(RecommendationsIn)
 

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from service.domain.versions import VersionRecord
 from service.serving.catalogue import CatalogueView
 from service.serving.retrieval import Want, retrieve
+from service.serving.rules import Eligibility
 from service.serving.watcher import Watcher
 from service.settings import Settings
 from service.storage.checkpoints import CheckpointStore
@@ -90,7 +91,7 @@ def test_a_model_once_taken_is_whole_while_the_watcher_swaps(
     def read() -> None:
         while not stop.is_set():
             model = watcher.served.model
-            want = Want(model, CatalogueView(), 8, history=("i0", "i2"))
+            want = Want(model, Eligibility(CatalogueView()), 8, history=("i0", "i2"))
             items = [item for item, _ in retrieve([want])[0]]
             whole = len(items) == 8 and all(item in model.items for item in items)
             if not whole or len(model.items) != sizes[model.version] != len(model.vectors):

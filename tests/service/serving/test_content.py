@@ -24,6 +24,7 @@ from service.serving.content_newcomers import NOBODY, Newcomers
 from service.serving.explain import explain
 from service.serving.model import ServingModel
 from service.serving.retrieval import Want, retrieve
+from service.serving.rules import Eligibility
 from service.telemetry import Metrics
 from tests.service.publishing import clicks, small_config
 
@@ -65,7 +66,7 @@ def is_due(content: ContentFeed) -> bool:
 
 def ranked(model: ServingModel, content: ContentFeed, view: CatalogueView, limit: int) -> list[str]:
     want = Want(
-        model, view, limit, history=HISTORY, exclude=frozenset(HISTORY),
+        model, Eligibility(view, exclude=frozenset(HISTORY)), limit, history=HISTORY,
         newcomers=content.newcomers(model),
     )  # fmt: skip
     return [item_id for item_id, _ in retrieve([want])[0]]

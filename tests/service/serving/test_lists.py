@@ -97,7 +97,7 @@ async def test_a_short_category_is_not_counted_for(replica: Replica) -> None:
         await replica.click(f"new{number}")
         assert await replica.ask("a") == {item.item_id for item in IN_A}
         for source in ("trending", "popular"):
-            await replica.recommender.listed(source, 200, frozenset())
+            await replica.recommender.listed(source, Query(limit=200))
     assert replica.popularity.times == 1
 
 

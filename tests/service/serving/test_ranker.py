@@ -26,6 +26,7 @@ from service.serving.lists import FallbackLists, ListsFeed
 from service.serving.model import ServingModel
 from service.serving.ranker import Ranker
 from service.serving.recommender import Recommender
+from service.serving.rules import Eligibility
 from service.settings import ServingSettings, Settings
 from service.storage import connections
 from service.storage.history import HistoryStore
@@ -41,7 +42,7 @@ def tasks(count: int, *, explain: bool = False) -> list[Task]:
     lists = FallbackLists(trending=tuple((f"i{number}", 1.0) for number in range(20)))
     scene = Scene(EMPTY, CatalogueView(), lists, ())
     query = Query(limit=5, explain=explain)
-    return [Task(scene, query, "fallback", frozenset())] * count
+    return [Task(scene, query, "fallback", Eligibility(scene.view))] * count
 
 
 def test_batches_at_once_are_answered_or_refused_as_a_whole() -> None:
@@ -87,11 +88,11 @@ def test_filling_over_a_hidden_catalogue_costs_what_it_returns() -> None:
         EMPTY.index, None, False,
     )  # fmt: skip
     scene, backlog = Scene(model, view, FallbackLists(), ()), Backlog()
-    query = Query(limit=200)
-    assert len(fill(scene, query, frozenset(), [], None, backlog)) == 50
+    query, eligible = Query(limit=200), Eligibility(view)
+    assert len(fill(scene, query, eligible, [], None, backlog)) == 50
     started = time.process_time()
     for _ in range(50):
-        fill(scene, query, frozenset(), [], LATEST, backlog)
+        fill(scene, query, eligible, [], LATEST, backlog)
     assert time.process_time() - started < 0.5  # walking all of it takes 30 ms each
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 import torch
@@ -130,6 +131,19 @@ async def recommend(
     asked: Sequence[Query],
 ) -> list[Recommendation]:
     """The answers of a recommender on a clean namespace that `happened` was sent to."""
+    async with recommending(redis_url, model, items, happened) as recommender:
+        return await recommender.recommend(asked)
+
+
+@asynccontextmanager
+async def recommending(
+    redis_url: str,
+    model: ServingModel,
+    items: Sequence[Item],
+    happened: Sequence[Interaction],
+    lists_size: int = 1_000,
+) -> AsyncIterator[Recommender]:
+    """A recommender on a clean namespace that `happened` was sent to."""
     keys = Keys(f"test-{uuid.uuid4().hex[:12]}")
     client = connections.connect_async(redis_url, timeout_s=5.0)
     waiting = connections.connect(redis_url)
@@ -139,9 +153,10 @@ async def recommend(
             await Ingest(client, keys, LogSettings(), WEIGHTS).append(happened)
         feed = CatalogueFeed(lambda revision: items)
         feed.poll()
-        lists = ListsFeed(PopularityStore(waiting, keys), ServingSettings())
+        serving = ServingSettings(lists_size=lists_size)
+        lists = ListsFeed(PopularityStore(waiting, keys), serving)
         await lists.refresh()
-        recommender = Recommender(
+        yield Recommender(
             served=lambda: model,
             catalogue=feed,
             lists=lists,
@@ -150,7 +165,6 @@ async def recommend(
             positive=lambda event: WEIGHTS.weight(event.type, event.value) > 0,
             settings=Settings(_env_file=None),
         )
-        return await recommender.recommend(asked)
     finally:
         await ranker.close()
         await client.aclose()

@@ -19,9 +19,11 @@ from service.serving.catalogue import CatalogueView
 from service.serving.explain import explain
 from service.serving.model import ServingModel
 from service.serving.retrieval import Want, retrieve
+from service.serving.rules import Eligibility
 from tests.service.publishing import clicks, small_config
 
 ITEMS = [f"i{number}" for number in range(60)]
+ALL = Eligibility(CatalogueView())
 
 
 def learned(encoder: str) -> ServingModel:
@@ -53,8 +55,8 @@ def brute_force(want: Want) -> list[str]:
     eligible = [
         model.items.id(row)
         for row in order
-        if model.items.id(row) not in want.exclude
-        and want.view.allows(model.items.id(row), want.categories)
+        if model.items.id(row) not in want.eligible.exclude
+        and want.eligible.view.allows(model.items.id(row), want.eligible.categories)
     ]
     return eligible[: want.limit]
 
@@ -96,7 +98,12 @@ def test_what_is_retrieved_is_what_brute_force_finds(
 ) -> None:
     view = CatalogueView().with_items(items)
     wants = [
-        Want(model, view, limit, history=tuple(history), categories=categories, exclude=exclude)
+        Want(
+            model,
+            Eligibility(view, categories=categories, exclude=exclude),
+            limit,
+            history=tuple(history),
+        )
         for history, categories, exclude, limit in asked
     ]
     for want, ranked in zip(wants, retrieve(wants), strict=True):
@@ -115,8 +122,8 @@ def test_what_is_retrieved_is_what_brute_force_finds(
 
 def test_a_user_known_by_row_alone_is_ranked_for_by_the_encoder_that_has_rows() -> None:
     by_row = learned("mf")
-    known = Want(by_row, CatalogueView(), 5, user_id="u0")
-    unknown = Want(by_row, CatalogueView(), 5, user_id="nobody")
+    known = Want(by_row, ALL, 5, user_id="u0")
+    unknown = Want(by_row, ALL, 5, user_id="nobody")
     found = retrieve([known, unknown])
     assert [len(ranked) for ranked in found] == [5, 0]
 
@@ -124,11 +131,11 @@ def test_a_user_known_by_row_alone_is_ranked_for_by_the_encoder_that_has_rows() 
 def test_a_user_without_history_is_unknown_to_the_encoder_of_histories(
     model: ServingModel,
 ) -> None:
-    assert retrieve([Want(model, CatalogueView(), 5, user_id="u0")]) == [[]]
+    assert retrieve([Want(model, ALL, 5, user_id="u0")]) == [[]]
 
 
 def test_items_like_one_are_ranked_by_their_vectors(model: ServingModel) -> None:
-    want = Want(model, CatalogueView(), 59, like="i0", exclude=frozenset({"i0"}))
+    want = Want(model, Eligibility(CatalogueView(), exclude=frozenset({"i0"})), 59, like="i0")
     ranked = retrieve([want])[0]
     expected = model.vectors[:] @ model.vectors[model.items.row("i0")]
     assert {item for item, _ in ranked} == set(model.items.ids) - {"i0"}
@@ -139,7 +146,7 @@ def test_items_like_one_are_ranked_by_their_vectors(model: ServingModel) -> None
 def test_a_version_that_has_learned_nothing_ranks_nothing() -> None:
     record = VersionRecord(1, None, VersionStatus.ACTIVE, Origin.INITIAL, START, "", 0)
     empty = ServingModel.empty(record)
-    assert retrieve([Want(empty, CatalogueView(), 5, history=("i0",))]) == [[]]
+    assert retrieve([Want(empty, ALL, 5, history=("i0",))]) == [[]]
 
 
 def test_an_explanation_names_the_items_whose_absence_costs_most(model: ServingModel) -> None:
@@ -165,7 +172,7 @@ def test_compressed_rows_answer_nearly_the_same_and_explain_what_they_answered(r
     state = learn_window(state, clicks(40, len(ITEMS)), seed=0, draw=()).state
     record = VersionRecord(2, 1, VersionStatus.ACTIVE, Origin.INCREMENTAL, START, "", 0)
     plain, small = (ServingModel.load(record, state.export(), kind) for kind in ("float32", rows))
-    wants = [Want(one, CatalogueView(), 10, history=("i0", "i2")) for one in (plain, small)]
+    wants = [Want(one, ALL, 10, history=("i0", "i2")) for one in (plain, small)]
     expected, found = (dict(retrieve([want])[0]) for want in wants)
     assert len(expected.keys() & found.keys()) >= 8
     query = small.encode([[small.items.row(item) for item in ("i0", "i2")]], [-1])[0]
