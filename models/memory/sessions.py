@@ -1,0 +1,76 @@
+"""The latest sessions (or users), and where each item happened in them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+NONE = -1
+
+
+class Sessions:
+    """Rings of the latest events of the latest sessions; the longest silent gives its slot up.
+
+    Args:
+        capacity: sessions kept.
+        length: latest events kept of each.
+        per_item: latest sessions in which an item is found again.
+    """
+
+    def __init__(self, capacity: int, length: int, per_item: int) -> None:
+        self.capacity, self.length, self.per_item = capacity, length, per_item
+        self.slots: OrderedDict[int, int] = OrderedDict()
+        """Session key → slot, longest silent first."""
+        self.items = np.full((capacity, length), NONE, dtype=np.int32)
+        """[C, L], oldest first, filled from the right."""
+        self.times: Floats = np.zeros((capacity, length))
+        self.sizes = np.zeros(capacity, dtype=np.int32)
+        self.keys = np.zeros(capacity, dtype=np.uint64)
+        self.found = np.full((0, per_item), NONE, dtype=np.int32)
+        """[N, P]: slots in which an item happened; what they hold now must be looked at."""
+        self.written = np.zeros(0, dtype=np.int64)
+        """[N] how often a slot was written into the item's row of `found`."""
+
+    def grow(self, num_items: int) -> None:
+        """Have room for the places of at least `num_items` items."""
+        size = len(self.written)
+        if num_items <= size:
+            return
+        room = max(num_items, 2 * size, 1_024)
+        found = self.found
+        self.found = np.full((room, self.per_item), NONE, dtype=np.int32)
+        self.found[:size] = found
+        self.written = np.concatenate((self.written, np.zeros(room - size, dtype=np.int64)))
+
+    def slot_of(self, key: int) -> int:
+        """The slot of a session, its own or one that the longest silent gives up."""
+        slot = self.slots.get(key)
+        if slot is not None:
+            self.slots.move_to_end(key)
+            return slot
+        if len(self.slots) < self.capacity:
+            slot = len(self.slots)
+        else:
+            _, slot = self.slots.popitem(last=False)
+        self.slots[key] = slot
+        self.items[slot], self.times[slot], self.sizes[slot] = NONE, 0.0, 0
+        self.keys[slot] = key
+        return slot
+
+    def put(self, slot: int, items: Ints, times: Floats) -> None:
+        """Append events, oldest first, to a session."""
+        items, times = items[-self.length :], times[-self.length :]
+        n = len(items)
+        row, line = self.items[slot], self.times[slot]
+        new = set(items.tolist()).difference(row.tolist())
+        row[:-n], row[-n:] = row[n:].copy(), items
+        line[:-n], line[-n:] = line[n:].copy(), times
+        self.sizes[slot] = min(self.sizes[slot] + n, self.length)
+        for item in sorted(new):
+            self.found[item, self.written[item] % self.per_item] = slot
+            self.written[item] += 1

@@ -1,0 +1,109 @@
+"""What the mixer is told about a candidate: by every source, of the item, and of the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.memory.memory import FastMemory
+from models.sources.question import Ints, Proposal, Question
+
+Features = npt.NDArray[np.float32]
+
+BY_SOURCE = ("score", "log", "rank")
+OF_ITEM = ("slow", "trend", "fast", "events", "age")
+OF_PAIR = ("seen", "times", "basket")
+OF_MOMENT = ("length", "gap")
+_FLOOR = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Items [C], ascending, and what is known of each [C, F]."""
+
+    items: Ints
+    features: Features
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+def names(sources: Sequence[str]) -> list[str]:
+    """The features in their order."""
+    by_source = [f"{source}.{name}" for source in sources for name in BY_SOURCE]
+    return [*by_source, *OF_ITEM, *OF_PAIR, *OF_MOMENT]
+
+
+def union(proposals: Mapping[str, Proposal], top: int) -> Ints:
+    """The `top` best of each, each once."""
+    parts = [proposal.items[_best(proposal.scores, top)] for proposal in proposals.values()]
+    return np.unique(np.concatenate(parts))
+
+
+def describe(
+    memory: FastMemory, question: Question, items: Ints, proposals: Mapping[str, Proposal], top: int
+) -> Features:
+    blocks = [_by_source(proposal, items, top) for proposal in proposals.values()]
+    blocks += [_of_item(memory, question, items), _of_pair(question, items)]
+    blocks.append(np.broadcast_to(_of_moment(question), (len(items), len(OF_MOMENT))))
+    return np.concatenate(blocks, axis=1, dtype=np.float32)
+
+
+def _by_source(proposal: Proposal, items: Ints, top: int) -> Features:
+    found: npt.NDArray[np.float32] = np.zeros((len(items), len(BY_SOURCE)), dtype=np.float32)
+    if not len(proposal):
+        return found
+    best = _best(proposal.scores, top)
+    best = best[np.argsort(-proposal.scores[best], kind="stable")]
+    rank = np.zeros(len(proposal))
+    rank[best] = 1.0 / np.arange(1, len(best) + 1)
+    place = np.minimum(np.searchsorted(proposal.items, items), len(proposal) - 1)
+    there = proposal.items[place] == items
+    share = proposal.scores[place] / proposal.scores[best[0]]
+    found[:, 0] = share
+    found[:, 1] = np.maximum(1.0 + np.log(np.maximum(share, 1e-9)) / _FLOOR, 0.0)
+    found[:, 2] = rank[place]
+    found[~there] = 0.0
+    return found
+
+
+def _best(scores: npt.NDArray[np.float64], top: int) -> Ints:
+    if len(scores) <= top:
+        return np.arange(len(scores))
+    return np.argpartition(-scores, top)[:top]
+
+
+def _of_item(memory: FastMemory, question: Question, items: Ints) -> Features:
+    counts = memory.counts.at(items, question.now_s)
+    age_h = np.maximum(question.now_s - memory.counts.times[items], 0.0) / 3_600.0
+    return np.stack(
+        (
+            *(np.log1p(counts[:, rate]) / 4.0 for rate in range(counts.shape[1])),
+            np.log1p(memory.counts.events[items]) / 8.0,
+            np.log1p(age_h) / 8.0,
+        ),
+        axis=1,
+    )
+
+
+def _of_pair(question: Question, items: Ints) -> Features:
+    found = np.zeros((len(items), len(OF_PAIR)), dtype=np.float32)
+    if not len(question.items):
+        return found
+    place = np.minimum(np.searchsorted(items, question.items), len(items) - 1)
+    mine = items[place] == question.items
+    near = 1.0 / question.steps
+    np.maximum.at(found[:, 0], place[mine], near[mine])
+    np.add.at(found[:, 1], place[mine], 1.0)
+    found[:, 2] = found[:, 1] > 0
+    found[:, 1] = np.log1p(found[:, 1])
+    return found
+
+
+def _of_moment(question: Question) -> Features:
+    size = len(question.items)
+    gap_h = (question.now_s - question.times[-1]) / 3_600.0 if size else 1e4
+    return np.asarray([np.log1p(size) / 4.0, np.log1p(max(gap_h, 0.0)) / 8.0], dtype=np.float32)

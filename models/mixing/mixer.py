@@ -1,0 +1,187 @@
+"""The mixer: a small network over what the sources say of a candidate, learned from what came next.
+
+Legend: C candidates, F features, H hidden units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.mixing.features import Features, names
+
+Floats = npt.NDArray[np.float64]
+
+HIDDEN = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A question that has been answered by what happened: candidates, and which of them came."""
+
+    features: Features
+    """[C, F]."""
+    targets: npt.NDArray[np.int64]
+    """Places among the candidates, at least one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mixer:
+    """z(x) = u·x + v·relu(Wx + b): a linear model, and a hidden layer that begins as nothing.
+
+    A value: learning makes another one.
+
+    Attributes:
+        sources: whose words it weighs, in the order of the features.
+        weights: all weights in one tensor [P].
+        mean, mean_square, steps: what Adam remembers of them.
+
+    Source: listwise softmax after Cao et al., Learning to Rank: From Pairwise Approach to Listwise
+    Approach, 2007, with the top one alone; Adam after Kingma and Ba, 2015 (arXiv 1412.6980).
+    """
+
+    sources: tuple[str, ...]
+    weights: Tensor
+    mean: Tensor
+    mean_square: Tensor
+    steps: Tensor
+
+    @classmethod
+    def initial(cls, sources: Sequence[str], seed: int = 0) -> Mixer:
+        """Nothing learned: the sum of the reciprocal ranks that the sources give.
+
+        Source: Cormack, Clarke and Büttcher, Reciprocal Rank Fusion, 2009, without its constant.
+        """
+        features = names(sources)
+        generator = torch.Generator().manual_seed(seed)
+        linear = torch.tensor([float(name.endswith(".rank")) for name in features])
+        hidden = torch.randn(HIDDEN, len(features), generator=generator) / len(features) ** 0.5
+        parts = (linear, hidden.flatten(), torch.zeros(2 * HIDDEN))
+        weights = torch.cat(parts)
+        return cls(
+            tuple(sources),
+            weights,
+            torch.zeros_like(weights),
+            torch.zeros_like(weights),
+            torch.zeros(1),
+        )
+
+    def scores(self, features: Features) -> Floats:
+        """How likely each candidate [C] is, up to a factor: higher is better."""
+        linear, hidden, bias, outer = _parts(self.weights, len(names(self.sources)))
+        with torch.inference_mode():
+            return _scores(torch.from_numpy(features), linear, hidden, bias, outer).numpy()
+
+    def trained(
+        self,
+        lessons: Sequence[Lesson],
+        *,
+        seed: int,
+        epochs: int = 2,
+        learning_rate: float = 0.003,
+        batch_size: int = 32,
+    ) -> Mixer:
+        """The mixer after more lessons: −Σ log softmax(z)[target] / targets, by Adam.
+
+        Returns the mixer itself where there is nothing to learn. On a CPU the same arguments give
+        the same weights to the bit.
+        """
+        if not lessons:
+            return self
+        weights = self.weights.clone().requires_grad_()
+        adam = torch.optim.Adam([weights], lr=learning_rate)
+        adam.state[weights] = {
+            "exp_avg": self.mean.clone(),
+            "exp_avg_sq": self.mean_square.clone(),
+            "step": self.steps[0].clone(),
+        }
+        order = np.random.default_rng(seed)
+        for _ in range(epochs):
+            shuffled = order.permutation(len(lessons))
+            for start in range(0, len(lessons), batch_size):
+                batch = [lessons[at] for at in shuffled[start : start + batch_size]]
+                adam.zero_grad()
+                self._loss(weights, batch).backward()
+                adam.step()
+        state = adam.state[weights]
+        return Mixer(
+            self.sources,
+            weights.detach(),
+            state["exp_avg"],
+            state["exp_avg_sq"],
+            state["step"].reshape(1),
+        )
+
+    def _loss(self, weights: Tensor, batch: Sequence[Lesson]) -> Tensor:
+        sizes = [len(lesson.features) for lesson in batch]
+        features = torch.from_numpy(
+            np.concatenate([lesson.features for lesson in batch]).astype(np.float32)
+        )
+        z = _scores(features, *_parts(weights, features.shape[1]))
+        lists = torch.nn.utils.rnn.pad_sequence(
+            torch.split(z, sizes), batch_first=True, padding_value=-torch.inf
+        )
+        likely = torch.log_softmax(lists, dim=1)
+        row = np.repeat(np.arange(len(batch)), [len(lesson.targets) for lesson in batch])
+        place = np.concatenate([lesson.targets for lesson in batch])
+        share = np.concatenate(
+            [np.full(len(lesson.targets), 1.0 / len(lesson.targets)) for lesson in batch]
+        )
+        chosen = likely[torch.from_numpy(row), torch.from_numpy(place)]
+        return -(chosen * torch.from_numpy(share.astype(np.float32))).sum() / len(batch)
+
+    def speaks(self, lessons: Sequence[Lesson]) -> dict[str, float]:
+        """The share of each source, item, pair and moment in what sets candidates apart.
+
+        Mean over lessons of Σ |∂z/∂x · (x − mean over the candidates)| by group; shares sum to 1.
+        """
+        groups = [name.split(".")[0] for name in names(self.sources)]
+        total = np.zeros(len(groups))
+        linear, hidden, bias, outer = _parts(self.weights, len(groups))
+        for lesson in lessons:
+            x = torch.from_numpy(lesson.features.astype(np.float32))
+            with torch.inference_mode():
+                active = (x @ hidden.T + bias > 0).float()
+                slope = linear + (active * outer) @ hidden
+                total += (slope * (x - x.mean(dim=0))).abs().mean(dim=0).numpy()
+        shares: dict[str, float] = {}
+        for group, value in zip(groups, total / max(total.sum(), 1e-12), strict=True):
+            shares[group] = shares.get(group, 0.0) + float(value)
+        return shares
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it by name."""
+        return {
+            "weights": self.weights,
+            "mean": self.mean,
+            "mean_square": self.mean_square,
+            "steps": self.steps,
+        }
+
+    @classmethod
+    def load(cls, sources: Sequence[str], tensors: Mapping[str, Tensor]) -> Mixer:
+        """The inverse of `tensors`.
+
+        Raises:
+            ValueError: the weights are of other sources.
+        """
+        mixer = cls(tuple(sources), **{name: tensors[name] for name in cls.initial(()).tensors()})
+        expected = len(cls.initial(sources).weights)
+        if len(mixer.weights) != expected:
+            raise ValueError(f"mixer: {len(mixer.weights)} weights, {expected} expected")
+        return mixer
+
+
+def _parts(weights: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """linear [F], hidden [H, F], bias [H], outer [H]."""
+    linear, hidden, bias, outer = weights.split([size, HIDDEN * size, HIDDEN, HIDDEN])
+    return linear, hidden.view(HIDDEN, size), bias, outer
+
+
+def _scores(x: Tensor, linear: Tensor, hidden: Tensor, bias: Tensor, outer: Tensor) -> Tensor:
+    return x @ linear + torch.relu(x @ hidden.T + bias) @ outer

@@ -1,0 +1,65 @@
+"""The co-visit graph: one hop from the history, and two."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.memory.graph import Graph, NONE
+from models.memory.memory import SLOW, FastMemory
+from models.sources.question import NOTHING, Floats, Ints, Proposal, Question, summed
+
+
+def hop(graph: Graph, items: Ints, weights: Floats, size: int, power: float = 1.0) -> Proposal:
+    """Σ_a weight(a) · w(a → b) / (Σ_c w(a → c))^power."""
+    rows = graph.weights[items].astype(np.float64)
+    total = rows.sum(axis=1)
+    scale = weights / np.where(total > 0.0, total, 1.0) ** power
+    neighbours = graph.neighbours[items]
+    there = neighbours != NONE
+    return summed(neighbours[there], (rows * scale[:, None])[there], size)
+
+
+class Covisits:
+    """What was met together with the history; the latest step weighs most.
+
+    Args:
+        reach: items of the history, latest first, that are asked.
+    """
+
+    def __init__(self, reach: int = 20) -> None:
+        self.reach = reach
+
+    def propose(self, memory: FastMemory, question: Question) -> Proposal:
+        if not len(question.items):
+            return NOTHING
+        weights = 1.0 / question.steps[-self.reach :]
+        return hop(memory.covisits, question.items[-self.reach :], weights, memory.num_items)
+
+
+class Walk:
+    """Two hops over the co-visit graph, by way of the best items in the middle.
+
+    Args:
+        reach: items of the history, latest first, that the walk starts from.
+        middle: items in the middle.
+        damping: scores are divided by popularity to this power.
+    """
+
+    def __init__(self, reach: int = 20, middle: int = 100, damping: float = 0.25) -> None:
+        self.reach, self.middle, self.damping = reach, middle, damping
+
+    def propose(self, memory: FastMemory, question: Question) -> Proposal:
+        if not len(question.items):
+            return NOTHING
+        weights = 1.0 / question.steps[-self.reach :]
+        start = question.items[-self.reach :]
+        first = hop(memory.covisits, start, weights, memory.num_items)
+        if not len(first):
+            return NOTHING
+        items, scores = first.items, first.scores
+        if len(items) > self.middle:
+            best = np.argpartition(-scores, self.middle)[: self.middle]
+            items, scores = items[best], scores[best]
+        found = hop(memory.covisits, items, scores, memory.num_items)
+        popular = memory.counts.values[found.items, SLOW]
+        return Proposal(found.items, found.scores / np.maximum(popular, 1e-3) ** self.damping)
