@@ -25,6 +25,8 @@ class Histories:
     """[B+1] int64."""
     steps: Ints
     """[H] int64: how many steps back; 1 is the last thing (or the last basket) before now."""
+    times_ms: Ints
+    """[H] int64: when it happened, Unix milliseconds."""
 
     @property
     def owner(self) -> Ints:
@@ -60,6 +62,11 @@ class Questions:
         """The type of event that each question asks for."""
         return [self.stream.type_names[kind] for kind in self.kinds]
 
+    @property
+    def now_ms(self) -> Ints:
+        """When each is asked [B]: at the time of its event."""
+        return self.stream.sequence_times[self.stops]
+
     def chunks(self, size: int) -> Iterator[tuple[slice, Questions]]:
         for start in range(0, len(self), size):
             rows = slice(start, min(start + size, len(self)))
@@ -78,6 +85,7 @@ class Questions:
             items=self.stream.sequence_items[places],
             offsets=offsets,
             steps=now - self.stream.step[places],
+            times_ms=self.stream.sequence_times[places],
         )
 
 

@@ -50,3 +50,14 @@ class Counts:
         """The counts [n, R] of `items` as they have decayed to by `now_s`."""
         age = np.maximum(now_s - self.times[items], 0.0)
         return np.asarray(self.values[items] * np.exp2(-age[:, None] / self.half_lives_s))
+
+    def greatest(self, rate: int, size: int, num_items: int) -> tuple[Ints, Floats]:
+        """The `size` items with the greatest counts at the latest time of all, ascending."""
+        latest = self.times[:num_items].max(initial=0.0)
+        age = latest - self.times[:num_items]
+        values = self.values[:num_items, rate] * np.exp2(-age / self.half_lives_s[rate])
+        best = np.arange(num_items)
+        if num_items > size:
+            best = np.sort(np.argpartition(-values, size)[:size])
+        best = best[values[best] > 0.0]
+        return best, values[best]

@@ -46,12 +46,21 @@ class FastMemory:
         self.fast_rules = Graph(max(1, config.width // 4), fast)
         self.counts = Counts((slow, config.trending_half_life_h * HOUR_S, fast))
         self.sessions = Sessions(config.sessions, config.session_length, config.sessions_per_item)
+        self.half_life_s = slow
         self.num_items = 0
+        self._leaders: dict[int, tuple[Ints, Floats]] = {}
+
+    def leaders(self, rate: int, size: int = 100) -> tuple[Ints, Floats]:
+        """The items that happened most at one of the rates: (items, ascending; counts)."""
+        if rate not in self._leaders:
+            self._leaders[rate] = self.counts.greatest(rate, size, self.num_items)
+        return self._leaders[rate]
 
     def observe(self, events: Observed) -> None:
         """Count events, whose users' earlier ones are remembered."""
         if not len(events):
             return
+        self._leaders = {}
         self._grow(int(events.items.max()) + 1)
         self.counts.add(events.items, events.weights, events.times)
         earlier, later, distance, time, weight = self._pairs(events)

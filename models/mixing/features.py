@@ -15,7 +15,7 @@ Features = npt.NDArray[np.float32]
 
 BY_SOURCE = ("score", "log", "rank")
 OF_ITEM = ("slow", "trend", "fast", "events", "age")
-OF_PAIR = ("seen", "times", "basket")
+OF_PAIR = ("seen", "step", "times", "since")
 OF_MOMENT = ("length", "gap")
 _FLOOR = 8.0
 
@@ -37,9 +37,9 @@ def names(sources: Sequence[str]) -> list[str]:
     return [*by_source, *OF_ITEM, *OF_PAIR, *OF_MOMENT]
 
 
-def union(proposals: Mapping[str, Proposal], top: int) -> Ints:
-    """The `top` best of each, each once."""
-    parts = [proposal.items[_best(proposal.scores, top)] for proposal in proposals.values()]
+def union(proposals: Sequence[Proposal], top: int) -> Ints:
+    """The `top` best of each, each once, ascending."""
+    parts = [proposal.items[_best(proposal.scores, top)] for proposal in proposals]
     return np.unique(np.concatenate(parts))
 
 
@@ -95,11 +95,13 @@ def _of_pair(question: Question, items: Ints) -> Features:
         return found
     place = np.minimum(np.searchsorted(items, question.items), len(items) - 1)
     mine = items[place] == question.items
-    near = 1.0 / question.steps
-    np.maximum.at(found[:, 0], place[mine], near[mine])
-    np.add.at(found[:, 1], place[mine], 1.0)
-    found[:, 2] = found[:, 1] > 0
-    found[:, 1] = np.log1p(found[:, 1])
+    place = place[mine]
+    age_min = np.maximum(question.now_s - question.times[mine], 0.0) / 60.0
+    found[place, 0] = 1.0
+    np.maximum.at(found[:, 1], place, 1.0 / question.steps[mine])
+    np.add.at(found[:, 2], place, 1.0)
+    found[:, 2] = np.log1p(found[:, 2])
+    np.maximum.at(found[:, 3], place, 1.0 / (1.0 + np.log1p(age_min)))
     return found
 
 

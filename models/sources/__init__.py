@@ -1,0 +1,27 @@
+"""Sources of candidates: each says, of a question and the fast memory, what may come next."""
+
+from __future__ import annotations
+
+from models.memory.memory import FAST, TRENDING
+from models.sources.covisits import Covisits, Walk
+from models.sources.neighbours import Neighbours
+from models.sources.own import Own
+from models.sources.popular import Popular
+from models.sources.question import Proposal, Question
+from models.sources.rules import Rules
+from models.sources.source import Source
+
+__all__ = ["SOURCES", "Proposal", "Question", "Source"]
+
+SOURCES: dict[str, Source] = {
+    "covisits": Covisits(),
+    "walk": Walk(),
+    "rules": Rules(),
+    "fast-rules": Rules(fast=True),
+    "neighbours": Neighbours(),
+    "sets": Neighbours(decay=None, reach=100),
+    "own": Own(),
+    "trending": Popular(TRENDING),
+    "fast-popular": Popular(FAST),
+}
+"""All of them by name, in the order in which the mixer hears them."""

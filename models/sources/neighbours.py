@@ -12,14 +12,13 @@ from models.sources.question import NOTHING, Floats, Ints, Proposal, Question, s
 class Neighbours:
     """The sessions most like this one, by what they share with it, recency and position.
 
-    similarity(s) = Σ_i∈shared 2^(−steps(i)/decay) / √|s| · 2^(−age(s)/half_life); item j of session
+    similarity(s) = Σ_i∈shared 2^(−steps(i)/decay) / √|s| · 2^(−age(s)/h), h being the memory's; item j of session
     s scores Σ_s similarity(s) · 2^(−|pos(j) − pos(latest shared)|/decay). Without decay all
     positions are alike: sets.
 
     Args:
         num_neighbours: sessions that answer.
         decay: steps after which a position counts half; None: positions count alike.
-        half_life_s: of a session's age, seconds; None: age does not count.
         reach: items of the history, latest first, that are asked.
 
     Source: Garg et al., Sequence and Time Aware Neighborhood for Session-based Recommendations
@@ -31,12 +30,11 @@ class Neighbours:
         self,
         num_neighbours: int = 300,
         decay: float | None = 2.0,
-        half_life_s: float | None = None,
         reach: int = 20,
         looked_at: int = 1_000,
     ) -> None:
         self.num_neighbours, self.decay = num_neighbours, decay
-        self.half_life_s, self.reach, self.looked_at = half_life_s, reach, looked_at
+        self.reach, self.looked_at = reach, looked_at
 
     def propose(self, memory: FastMemory, question: Question) -> Proposal:
         if not len(question.items):
@@ -78,9 +76,8 @@ class Neighbours:
         rows = sessions.items[slots]
         shared = weight_of[rows]  # a free place is the last entry, 0
         similar = shared.sum(axis=1) / np.sqrt(np.maximum(sessions.sizes[slots], 1))
-        if self.half_life_s is not None:
-            age = np.maximum(question.now_s - sessions.times[slots, -1], 0.0)
-            similar *= np.exp2(-age / self.half_life_s)
+        age = np.maximum(question.now_s - sessions.times[slots, -1], 0.0)
+        similar *= np.exp2(-age / memory.half_life_s)
         if len(slots) > self.num_neighbours:
             best = np.argpartition(-similar, self.num_neighbours)[: self.num_neighbours]
             rows, shared, similar = rows[best], shared[best], similar[best]

@@ -35,7 +35,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Items [n] and scores [n] above 0, each item once, in no order."""
+    """Items [n] and scores [n] above 0, each item once, ascending."""
 
     items: Ints
     scores: Floats
@@ -44,11 +44,17 @@ class Proposal:
         return len(self.items)
 
 
+_FEW = 32
+
 NOTHING = Proposal(np.empty(0, dtype=np.int64), np.empty(0))
 
 
 def summed(items: Ints, scores: Floats, size: int) -> Proposal:
     """Scores added up by item, of which there are `size`."""
+    if len(items) * _FEW < size:  # sorting few is quicker than laying out all
+        found, place = np.unique(items, return_inverse=True)
+        total = np.bincount(place, weights=scores)
+        return Proposal(found.astype(np.int64), total)
     total = np.bincount(items, weights=scores, minlength=size)
     found = np.flatnonzero(total > 0.0)
     return Proposal(found, total[found])

@@ -1,0 +1,74 @@
+"""Two stages in one place: sources propose, their union is described, the mixer ranks it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from models.memory.memory import FastMemory
+from models.mixing.features import Candidates, describe, union
+from models.sources import SOURCES, Proposal, Question, Source
+from models.sources.question import Floats, Ints
+
+NETWORK = "network"
+TOP = 100
+"""Candidates that each source brings in."""
+
+
+class Ranking(Protocol):
+    """What the network says of one question."""
+
+    def best(self, k: int) -> Proposal:
+        """Its k best items, scores above 0."""
+        ...
+
+    def of(self, items: Ints) -> Floats:
+        """Its scores [n] of any items, on the same scale; 0 where it knows nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """The sources that are asked, and how many candidates each brings in.
+
+    Attributes:
+        sources: by name; the network, which is told of apart, is one more.
+        top: candidates of each.
+    """
+
+    sources: Mapping[str, Source]
+    top: int = TOP
+
+    @classmethod
+    def of(cls, names: tuple[str, ...] = tuple(SOURCES), top: int = TOP) -> Blend:
+        return cls({name: SOURCES[name] for name in names}, top)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Whom the mixer hears, in its order."""
+        return (*self.sources, NETWORK)
+
+    def draft(
+        self, memory: FastMemory, question: Question, network: Ranking | None = None
+    ) -> tuple[Candidates, dict[str, Proposal]]:
+        """The candidates, described; and what each source said.
+
+        Args:
+            network: what the network says; None where it has nothing to say.
+        """
+        said = {name: source.propose(memory, question) for name, source in self.sources.items()}
+        best = None if network is None else network.best(self.top)
+        items = union([*said.values(), *([] if best is None else [best])], self.top)
+        said[NETWORK] = _of_network(network, items)
+        return Candidates(items, describe(memory, question, items, said, self.top)), said
+
+
+def _of_network(network: Ranking | None, items: Ints) -> Proposal:
+    if network is None or not len(items):
+        return Proposal(np.empty(0, dtype=np.int64), np.empty(0))
+    scores = network.of(items)
+    known = scores > 0.0
+    return Proposal(items[known], scores[known])
