@@ -119,9 +119,7 @@ class Mixture(Learner):
         places = np.flatnonzero(chosen)
         order = np.argsort(targets.question, kind="stable")
         bounds = np.searchsorted(targets.question[order], [places, places + 1])
-        picked = Questions(
-            questions.stream, *(getattr(questions, part)[places] for part in _PARTS)
-        )
+        picked = Questions(questions.stream, *(getattr(questions, part)[places] for part in _PARTS))
         for (draft, _), first, last in zip(self.drafts(picked), *bounds, strict=True):
             came = np.isin(draft.items, targets.target[order[first:last]])
             if came.any():

@@ -63,7 +63,9 @@ class Neighbours:
             similar[sessions.slots[question.user]] = 0.0
         slots = np.flatnonzero(similar)
         if len(slots) > self.looked_at:
-            near = similar[slots] + 1e-6 * np.argsort(np.argsort(sessions.times[slots, -1])) / len(slots)
+            near = similar[slots] + 1e-6 * np.argsort(np.argsort(sessions.times[slots, -1])) / len(
+                slots
+            )
             slots = slots[np.argpartition(-near, self.looked_at)[: self.looked_at]]
         return slots
 

@@ -16,7 +16,9 @@ class Own:
     The affinity is exp(−(Δh/width)²/2) with Δh the distance of the hours of day, around the clock.
     """
 
-    def __init__(self, half_life_s: float = 30 * DAY_S, width_h: float = 2.0, affinity: float = 2.0) -> None:
+    def __init__(
+        self, half_life_s: float = 30 * DAY_S, width_h: float = 2.0, affinity: float = 2.0
+    ) -> None:
         self.half_life_s, self.width_h, self.affinity = half_life_s, width_h, affinity
 
     def propose(self, memory: FastMemory, question: Question) -> Proposal:
