@@ -1,4 +1,4 @@
-"""The shipped recipe: slow weights, fast memory and the mixer over both, as the service runs them."""
+"""The shipped recipe: slow weights, fast memory and the mixer over both."""
 
 from __future__ import annotations
 
@@ -166,4 +166,4 @@ class Dense:
 
 def _above_zero(z: Floats) -> Floats:
     """The same order, all above 0."""
-    return np.exp(z.astype(np.float64) - z.max(initial=0.0)) + 1e-300
+    return np.asarray(np.exp(z.astype(np.float64) - z.max(initial=0.0)) + 1e-300)

@@ -106,7 +106,7 @@ class Mixer:
             for start in range(0, len(lessons), batch_size):
                 batch = [lessons[at] for at in shuffled[start : start + batch_size]]
                 adam.zero_grad()
-                self._loss(weights, batch).backward()
+                torch.autograd.backward(self._loss(weights, batch))
                 adam.step()
         state = adam.state[weights]
         return Mixer(
@@ -124,7 +124,7 @@ class Mixer:
         )
         z = _scores(features, *_parts(weights, features.shape[1]))
         lists = torch.nn.utils.rnn.pad_sequence(
-            torch.split(z, sizes), batch_first=True, padding_value=-torch.inf
+            list(torch.split(z, sizes)), batch_first=True, padding_value=-torch.inf
         )
         likely = torch.log_softmax(lists, dim=1)
         row = np.repeat(np.arange(len(batch)), [len(lesson.targets) for lesson in batch])
@@ -179,7 +179,7 @@ class Mixer:
 
 def _parts(weights: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """linear [F], hidden [H, F], bias [H], outer [H]."""
-    linear, hidden, bias, outer = weights.split([size, HIDDEN * size, HIDDEN, HIDDEN])
+    linear, hidden, bias, outer = torch.split(weights, [size, HIDDEN * size, HIDDEN, HIDDEN])
     return linear, hidden.view(HIDDEN, size), bias, outer
 
 

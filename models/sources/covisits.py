@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.memory.graph import Graph, NONE
+from models.memory.graph import NONE, Graph
 from models.memory.memory import SLOW, FastMemory
 from models.sources.question import NOTHING, Floats, Ints, Proposal, Question, summed
 

@@ -8,18 +8,22 @@ from models.memory.memory import FastMemory
 from models.memory.sessions import NONE
 from models.sources.question import NOTHING, Floats, Ints, Proposal, Question, summed
 
+_LATER = 1e-12
+"""Per second: among equals the latest session is looked at first."""
+
 
 class Neighbours:
     """The sessions most like this one, by what they share with it, recency and position.
 
-    similarity(s) = Σ_i∈shared 2^(−steps(i)/decay) / √|s| · 2^(−age(s)/h), h being the memory's; item j of session
-    s scores Σ_s similarity(s) · 2^(−|pos(j) − pos(latest shared)|/decay). Without decay all
-    positions are alike: sets.
+    similarity(s) = Σ_i∈shared 2^(−steps(i)/decay) / √|s| · 2^(−age(s)/h), h being the memory's;
+    item j of session s scores Σ_s similarity(s) · 2^(−|pos(j) − pos(latest shared)|/decay). Without
+    decay all positions are alike: sets.
 
     Args:
         num_neighbours: sessions that answer.
         decay: steps after which a position counts half; None: positions count alike.
         reach: items of the history, latest first, that are asked.
+        looked_at: sessions that share something, those that share most, whose events are compared.
 
     Source: Garg et al., Sequence and Time Aware Neighborhood for Session-based Recommendations
     (STAN), SIGIR 2019. Deviation: halves in place of powers of e; what was shared last is found by
@@ -63,9 +67,7 @@ class Neighbours:
             similar[sessions.slots[question.user]] = 0.0
         slots = np.flatnonzero(similar)
         if len(slots) > self.looked_at:
-            near = similar[slots] + 1e-6 * np.argsort(np.argsort(sessions.times[slots, -1])) / len(
-                slots
-            )
+            near = similar[slots] + _LATER * sessions.times[slots, -1]
             slots = slots[np.argpartition(-near, self.looked_at)[: self.looked_at]]
         return slots
 

@@ -53,8 +53,8 @@ def summed(items: Ints, scores: Floats, size: int) -> Proposal:
     """Scores added up by item, of which there are `size`."""
     if len(items) * _FEW < size:  # sorting few is quicker than laying out all
         found, place = np.unique(items, return_inverse=True)
-        total = np.bincount(place, weights=scores)
+        total: Floats = np.bincount(place, weights=scores).astype(np.float64)
         return Proposal(found.astype(np.int64), total)
-    total = np.bincount(items, weights=scores, minlength=size)
+    total = np.bincount(items, weights=scores, minlength=size).astype(np.float64)
     found = np.flatnonzero(total > 0.0)
     return Proposal(found, total[found])
