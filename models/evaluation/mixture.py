@@ -20,7 +20,8 @@ from models.memory.config import MemoryConfig
 from models.memory.memory import FastMemory, Observed
 from models.mixing.blend import Blend
 from models.mixing.features import Candidates
-from models.mixing.mixer import Lesson, Mixer
+from models.mixing.mixer import Lesson
+from models.mixing.mixing import Mixing
 from models.sources import Proposal, Question
 
 WARM_UP = 0.8
@@ -56,7 +57,7 @@ class Mixture(Learner):
         super().__init__(setup)
         self.memory = FastMemory(memory or MemoryConfig())
         self.blend = blend or Blend.of()
-        self.mixer = Mixer.initial(self.blend.names, setup.seed)
+        self.mixing = Mixing.initial(self.blend.names, setup.seed)
         self._lessons_kept = lessons
         self._lessons: list[Lesson] = []
         self._random = np.random.default_rng(setup.seed)
@@ -81,7 +82,7 @@ class Mixture(Learner):
         self._rest = SharedScores(popular)
 
     def update(self, period: Slice) -> None:
-        self.mixer = self.mixer.trained(self._lessons, seed=period.start)
+        self.mixing, self.report = self.mixing.after(self._lessons, seed=period.start)
         self._share = self._lessons_kept / max(len(period), 1)
         self._lessons = []
         super().update(period)
@@ -89,7 +90,7 @@ class Mixture(Learner):
     def scores(self, questions: Questions) -> Scores:
         drafts = [candidates for candidates, _ in self.drafts(questions)]
         offsets = np.cumsum([0, *(len(draft) for draft in drafts)])
-        values = [_above_zero(self.mixer.scores(draft.features)) for draft in drafts]
+        values = [_above_zero(self.mixing.scores(draft.features)) for draft in drafts]
         items = np.concatenate([draft.items for draft in drafts])
         return SparseScores(items, offsets, np.concatenate(values), self._rest)
 

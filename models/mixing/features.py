@@ -37,6 +37,11 @@ def names(sources: Sequence[str]) -> list[str]:
     return [*by_source, *OF_ITEM, *OF_PAIR, *OF_MOMENT]
 
 
+def place_of_rank(sources: Sequence[str], source: str) -> int:
+    """Where the reciprocal rank that `source` gives stands among the features."""
+    return len(BY_SOURCE) * sources.index(source) + BY_SOURCE.index("rank")
+
+
 def union(proposals: Sequence[Proposal], top: int) -> Ints:
     """The `top` best of each, each once, ascending."""
     parts = [proposal.items[_best(proposal.scores, top)] for proposal in proposals]

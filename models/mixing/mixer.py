@@ -75,7 +75,9 @@ class Mixer:
         """How likely each candidate [C] is, up to a factor: higher is better."""
         linear, hidden, bias, outer = _parts(self.weights, len(names(self.sources)))
         with torch.inference_mode():
-            return _scores(torch.from_numpy(features), linear, hidden, bias, outer).numpy()
+            return _scores(
+                torch.from_numpy(features.astype(np.float32)), linear, hidden, bias, outer
+            ).numpy()
 
     def trained(
         self,

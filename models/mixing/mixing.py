@@ -1,0 +1,151 @@
+"""What ranks the candidates of a stream, and how it learns: the mixer, watched over by the experts.
+
+A pure function of what was known and the lessons, shared by the service and the evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.mixing.features import Features, place_of_rank
+from models.mixing.hedge import MIXER, Experts
+from models.mixing.mixer import Floats, Lesson, Mixer
+
+LIST = 20
+"""Places of a list that count."""
+JUDGED = 5
+"""Every so manyth lesson judges the mixer and does not teach it."""
+MARGIN = 0.02
+"""Relative loss on the judging lessons at which a trained mixer is refused."""
+ENOUGH = 30
+"""Judging lessons below which nothing is refused."""
+_LEAD = 1_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class MixingReport:
+    """What an update made of its lessons."""
+
+    lessons: int
+    judged_by: int
+    before: float
+    """Mean reciprocal rank@20 of the judging lessons by the mixer as it was …"""
+    after: float
+    """… and as it was trained to be."""
+    kept: bool
+    """Whether the trained one was taken."""
+    leader: str
+    regret: float
+    speaks: dict[str, float]
+    """The share of each source in what sets candidates apart."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Mixing:
+    """The mixer and the experts that watch it; a value."""
+
+    mixer: Mixer
+    experts: Experts
+
+    @classmethod
+    def initial(cls, sources: Sequence[str], seed: int = 0) -> Mixing:
+        """Nothing learned."""
+        return cls(Mixer.initial(sources, seed), Experts.among(sources))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return self.mixer.sources
+
+    def scores(self, features: Features) -> Floats:
+        """Of candidates [C], better with a higher one: the mixer's, below whom the leader names.
+
+        Where a single source has been right more often than the mixer, its own order comes first.
+        """
+        scores = self.mixer.scores(features)
+        if self.experts.leader == MIXER:
+            return scores
+        said = features[:, place_of_rank(self.sources, self.experts.leader)]
+        return scores + _LEAD * said
+
+    def after(self, lessons: Sequence[Lesson], *, seed: int) -> tuple[Mixing, MixingReport]:
+        """What it is after the lessons of an update, the latest last.
+
+        The experts are judged by every lesson before anything is learned from it. The trained mixer
+        is taken unless it does worse by more than the margin on lessons that did not teach it.
+        """
+        experts = self.experts.after([self._gains(lesson) for lesson in lessons])
+        judges = [lesson for at, lesson in enumerate(lessons) if at % JUDGED == JUDGED - 1]
+        taught = [lesson for at, lesson in enumerate(lessons) if at % JUDGED != JUDGED - 1]
+        trained = self.mixer.trained(taught, seed=seed)
+        before, after = (_mean_rank(mixer, judges) for mixer in (self.mixer, trained))
+        kept = len(judges) < ENOUGH or after >= before * (1.0 - MARGIN)
+        mixer = trained if kept else self.mixer
+        report = MixingReport(
+            lessons=len(lessons),
+            judged_by=len(judges),
+            before=before,
+            after=after,
+            kept=kept,
+            leader=experts.leader,
+            regret=experts.regret,
+            speaks=mixer.speaks(judges or taught),
+        )
+        return Mixing(mixer, experts), report
+
+    def _gains(self, lesson: Lesson) -> dict[str, float]:
+        """What each expert earns by a lesson: the best reciprocal rank of what came."""
+        gains = {MIXER: _reciprocal(self.mixer.scores(lesson.features), lesson)}
+        for source in self.sources:
+            said = lesson.features[lesson.targets, place_of_rank(self.sources, source)]
+            rank = float(said.max())
+            gains[source] = rank if rank * LIST >= 0.999 else 0.0
+        return gains
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it by name."""
+        experts = self.experts
+        return self.mixer.tensors() | {
+            "experts.weights": torch.tensor(experts.weights, dtype=torch.float64),
+            "experts.earned": torch.tensor(experts.earned, dtype=torch.float64),
+            "experts.followed": torch.tensor(
+                [experts.followed, float(experts.questions)], dtype=torch.float64
+            ),
+        }
+
+    @classmethod
+    def load(cls, sources: Sequence[str], tensors: Mapping[str, Tensor]) -> Mixing:
+        """The inverse of `tensors`.
+
+        Raises:
+            ValueError: it is of other sources.
+        """
+        followed, questions = tensors["experts.followed"].tolist()
+        experts = Experts(
+            (MIXER, *sources),
+            tuple(tensors["experts.weights"].tolist()),
+            tuple(tensors["experts.earned"].tolist()),
+            followed,
+            int(questions),
+        )
+        return cls(Mixer.load(sources, tensors), experts)
+
+
+def _mean_rank(mixer: Mixer, lessons: Sequence[Lesson]) -> float:
+    if not lessons:
+        return 0.0
+    ranks = [_reciprocal(mixer.scores(lesson.features), lesson) for lesson in lessons]
+    return float(np.mean(ranks))
+
+
+def _reciprocal(scores: Floats, lesson: Lesson) -> float:
+    rank = 1 + int(np.count_nonzero(scores > scores[lesson.targets].max()))
+    return 1.0 / rank if rank <= LIST else 0.0
