@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 HOUR_S = 3_600.0
+WIDEST = 10_000
+"""Neighbours of an item, at most: rows are laid out whole, and read whole in every answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,5 +39,7 @@ class MemoryConfig:
         for field in fields(self):
             if not getattr(self, field.name) > 0:
                 raise ValueError(f"{field.name}: must be above 0, got {getattr(self, field.name)}")
+        if self.width > WIDEST:
+            raise ValueError(f"width: must not be above {WIDEST}, got {self.width}")
         if self.session_length < self.reach:
             raise ValueError("session_length: must not be below reach, which looks back so far")

@@ -51,13 +51,28 @@ class Counts:
         age = np.maximum(now_s - self.times[items], 0.0)
         return np.asarray(self.values[items] * np.exp2(-age[:, None] / self.half_lives_s))
 
-    def greatest(self, rate: int, size: int, num_items: int) -> tuple[Ints, Floats]:
-        """The `size` items with the greatest counts at the latest time of all, ascending."""
-        latest = self.times[:num_items].max(initial=0.0)
-        age = latest - self.times[:num_items]
-        values = self.values[:num_items, rate] * np.exp2(-age / self.half_lives_s[rate])
-        best = np.arange(num_items)
-        if num_items > size:
-            best = np.sort(np.argpartition(-values, size)[:size])
-        best = best[values[best] > 0.0]
-        return best, values[best]
+    def greatest(self, rate: int, size: int, among: Ints) -> Ints:
+        """The `size` items of `among` (ascending) with the greatest counts, ascending.
+
+        All counts of a rate decay alike, so their order is the same at any time: that of
+        log₂ c + t/h. Of equal ones the lower row comes first; what has decayed to 0 is left out.
+        """
+        with np.errstate(divide="ignore"):
+            size_log2 = np.log2(self.values[among, rate])
+        order = size_log2 + self.times[among] / self.half_lives_s[rate]
+        found = order > -np.inf
+        if np.count_nonzero(found) > size:
+            bar = np.partition(order, len(order) - size)[len(order) - size]
+            above, equal = np.flatnonzero(order > bar), np.flatnonzero(order == bar)
+            found = np.sort(np.concatenate((above, equal[: size - len(above)])))
+        return np.asarray(among[found])
+
+    def taken(self, rows: Ints) -> Counts:
+        """Those of `rows`, in their order."""
+        twin = Counts(tuple(self.half_lives_s.tolist()))
+        twin.values, twin.times, twin.events = (
+            self.values[rows],
+            self.times[rows],
+            self.events[rows],
+        )
+        return twin

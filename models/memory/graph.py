@@ -10,6 +10,7 @@ Floats = npt.NDArray[np.float64]
 
 NONE = -1
 """A free place of a row."""
+_AT_ONCE = 10_000
 
 
 class Graph:
@@ -17,7 +18,8 @@ class Graph:
 
     Each row holds its weights as of its own latest time, so that nothing is ever rescaled but a
     row that is written anyway, and a row may be read without knowing what time it is: all its
-    weights have decayed alike.
+    weights have decayed alike. Pairs that come together are summed before the weakest are dropped;
+    until a row is full, how they were cut into calls changes nothing but the rounding.
 
     Args:
         width: neighbours kept of an item; the weakest are dropped.
@@ -72,6 +74,40 @@ class Graph:
         self._write(rows, *_strongest(owners, others, values, self.width))
         self.times[rows] = now
         return rows
+
+    def put(
+        self,
+        row: int,
+        neighbours: npt.NDArray[np.int32],
+        weights: npt.NDArray[np.float32],
+        time: float,
+    ) -> None:
+        """Write a whole row, strongest first; of more neighbours than fit, the strongest."""
+        size = min(len(neighbours), self.width)
+        self.neighbours[row, size:], self.weights[row, size:] = NONE, 0.0
+        self.neighbours[row, :size], self.weights[row, :size] = neighbours[:size], weights[:size]
+        self.times[row] = time
+
+    def taken(self, rows: Ints, numbers: Ints) -> Graph:
+        """The rows `rows`, in their order, whose neighbours have new numbers.
+
+        Args:
+            numbers: [N] the new row of each item, `NONE` for one that is dropped; the others of a
+                row stay as they were.
+        """
+        twin = Graph(self.width, self.half_life_s)
+        twin.grow(len(rows))
+        numbered = np.append(numbers, NONE)  # a free place, −1, is the last one
+        for start in range(0, len(rows), _AT_ONCE):
+            some = rows[start : start + _AT_ONCE]
+            neighbours = numbered[self.neighbours[some]]
+            order = np.argsort(neighbours == NONE, axis=1, kind="stable")
+            weights = np.where(neighbours == NONE, 0.0, self.weights[some])
+            here = slice(start, start + len(some))
+            twin.neighbours[here] = np.take_along_axis(neighbours, order, axis=1)
+            twin.weights[here] = np.take_along_axis(weights, order, axis=1)
+        twin.times[: len(rows)] = self.times[rows]
+        return twin
 
     def _write(self, rows: Ints, owner: Ints, place: Ints, other: Ints, value: Floats) -> None:
         self.neighbours[rows] = NONE

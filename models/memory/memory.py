@@ -10,6 +10,7 @@ import numpy.typing as npt
 from models.memory.config import HOUR_S, MemoryConfig
 from models.memory.counts import Counts
 from models.memory.graph import Graph
+from models.memory.pairs import Pairs, pairs_within
 from models.memory.sessions import NONE, Sessions
 
 Ints = npt.NDArray[np.int64]
@@ -17,6 +18,9 @@ Floats = npt.NDArray[np.float64]
 
 SLOW, TRENDING, FAST = 0, 1, 2
 """Columns of the counts."""
+
+SPARED = 0.9
+"""Share of `max_items` that a compaction leaves, so that it comes rarely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +38,25 @@ class Observed:
     def __len__(self) -> int:
         return len(self.items)
 
+    def part(self, start: int, stop: int) -> Observed:
+        here = slice(start, stop)
+        return Observed(self.users[here], self.items[here], self.times[here], self.weights[here])
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What events have changed: rows of items and slots of sessions, ascending, each once."""
+
+    items: Ints
+    sessions: Ints
+
 
 class FastMemory:
-    """Co-visits, transitions, popularity and sessions; a function of the events it was shown."""
+    """Co-visits, transitions, popularity and sessions: a function of the events it was shown.
+
+    How these were cut into calls changes the rounding, and which neighbours of a full row have
+    been dropped, since events of one call are summed before the weakest go; nothing else.
+    """
 
     def __init__(self, config: MemoryConfig) -> None:
         slow, fast = config.half_life_h * HOUR_S, config.fast_half_life_h * HOUR_S
@@ -48,88 +68,102 @@ class FastMemory:
         self.sessions = Sessions(config.sessions, config.session_length, config.sessions_per_item)
         self.half_life_s = slow
         self.num_items = 0
-        self._leaders: dict[int, tuple[Ints, Floats]] = {}
+        self._leaders: dict[tuple[int, int], Ints] = {}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are more items than there may be: time for `compacted`."""
+        return self.num_items > self.config.max_items
 
     def leaders(self, rate: int, size: int = 100) -> tuple[Ints, Floats]:
         """The items that happened most at one of the rates: (items, ascending; counts)."""
-        if rate not in self._leaders:
-            self._leaders[rate] = self.counts.greatest(rate, size, self.num_items)
-        return self._leaders[rate]
+        known = self._leaders.get((rate, size))
+        if known is None:
+            known = self.counts.greatest(rate, size, np.arange(self.num_items))
+            self._leaders[rate, size] = known
+        latest = self.counts.times[known].max(initial=0.0)
+        values = self.counts.at(known, latest)[:, rate]
+        return known[values > 0.0], values[values > 0.0]
 
-    def observe(self, events: Observed) -> None:
+    def observe(self, events: Observed) -> Touched:
         """Count events, whose users' earlier ones are remembered."""
-        if not len(events):
-            return
-        self._leaders = {}
-        self._grow(int(events.items.max()) + 1)
-        self.counts.add(events.items, events.weights, events.times)
-        earlier, later, distance, time, weight = self._pairs(events)
-        near = weight / np.maximum(distance, 1)
-        self.covisits.add(
-            np.concatenate((earlier, later)),
-            np.concatenate((later, earlier)),
-            np.concatenate((near, near)),
-            np.concatenate((time, time)),
-        )
-        follows = distance > 0
-        pairs = earlier[follows], later[follows], near[follows], time[follows]
-        self.rules.add(*pairs)
-        self.fast_rules.add(*pairs)
+        at_once = self.config.sessions  # so that none is both begun and given up
+        parts = [
+            self._observe(events.part(start, start + at_once))
+            for start in range(0, len(events), at_once)
+        ]
+        none = np.empty(0, dtype=np.int64)
+        items = np.unique(np.concatenate([none, *(part.items for part in parts)]))
+        slots = np.unique(np.concatenate([none, *(part.sessions for part in parts)]))
+        self.risen(items)
+        return Touched(items, slots)
 
-    def _grow(self, size: int) -> None:
-        self.num_items = max(self.num_items, size)
+    def risen(self, items: Ints) -> None:
+        """The counts of `items` have changed, which they do upwards alone."""
+        for (rate, size), known in self._leaders.items():
+            among = np.union1d(known, items)
+            self._leaders[rate, size] = self.counts.greatest(rate, size, among)
+
+    def grow(self, num_items: int) -> None:
+        """Have rows for at least so many items."""
+        self.num_items = max(self.num_items, num_items)
         for part in (self.covisits, self.rules, self.fast_rules, self.counts, self.sessions):
-            part.grow(size)
+            part.grow(num_items)
 
-    def _pairs(self, events: Observed) -> tuple[Ints, Ints, Ints, Floats, Floats]:
-        """Pairs of a user's events at most `reach` steps apart, of which the later one is new."""
-        order = np.argsort(events.users, kind="stable")
-        users, first = np.unique(events.users[order], return_index=True)
-        bounds = np.append(first, len(events))
-        items: list[Ints] = []
-        times: list[Floats] = []
-        new: list[Ints] = []
-        for at, user in enumerate(users.tolist()):
-            mine = order[bounds[at] : bounds[at + 1]]
-            slot = self.sessions.slot_of(user)
-            size = int(self.sessions.sizes[slot])
-            old = self.sessions.items[slot, self.config.session_length - size :]
-            items.append(np.concatenate((old, events.items[mine])))
-            before = self.sessions.times[slot, self.config.session_length - size :]
-            times.append(np.concatenate((before, events.times[mine])))
-            new.append(np.concatenate((np.full(size, NONE), mine)))
-            self.sessions.put(slot, events.items[mine], events.times[mine])
-        return self._within(items, times, new, events)
+    def compacted(self, most: int) -> tuple[FastMemory, Ints]:
+        """A memory of the `most` items that happened most of late, at the slow rate.
 
-    def _within(
-        self, items: list[Ints], times: list[Floats], new: list[Ints], events: Observed
-    ) -> tuple[Ints, Ints, Ints, Floats, Floats]:
-        owner = np.repeat(np.arange(len(items)), [len(part) for part in items])
-        item, time, event = (np.concatenate(part) for part in (items, times, new))
-        changes = np.ones(len(item), dtype=bool)
-        changes[1:] = (time[1:] != time[:-1]) | (owner[1:] != owner[:-1])
-        step = np.cumsum(changes)
-        found: list[tuple[Ints, Ints]] = []
-        later = np.flatnonzero(event != NONE)
-        for lag in range(1, self.config.session_length + 1):
-            later = later[later >= lag]
-            later = later[
-                (owner[later - lag] == owner[later])
-                & (step[later] - step[later - lag] <= self.config.reach)
-            ]
-            if not len(later):
-                break
-            found.append((later - lag, later))
-        if not found:
-            none = np.empty(0, dtype=np.int64)
-            return none, none, none, np.empty(0), np.empty(0)
-        a, b = (np.concatenate(part) for part in zip(*found, strict=True))
-        apart = item[a] != item[b]
-        a, b = a[apart], b[apart]
-        return (
-            item[a].astype(np.int64),
-            item[b].astype(np.int64),
-            step[b] - step[a],
-            time[b],
-            events.weights[event[b]],
+        What it keeps is as it was, less what pointed to those that were dropped.
+
+        Returns:
+            It, and the items [n] here that are its rows 0 … n−1.
+        """
+        kept = self.counts.greatest(SLOW, most, np.arange(self.num_items))
+        numbers = np.full(self.num_items, NONE, dtype=np.int64)
+        numbers[kept] = np.arange(len(kept))
+        twin = FastMemory(self.config)
+        twin.covisits = self.covisits.taken(kept, numbers)
+        twin.rules = self.rules.taken(kept, numbers)
+        twin.fast_rules = self.fast_rules.taken(kept, numbers)
+        twin.counts = self.counts.taken(kept)
+        twin.grow(len(kept))
+        for key, slot in self.sessions.slots.items():
+            items, times = self.sessions.events(slot)
+            there = numbers[items] != NONE
+            number = int(self.sessions.touched[slot])
+            twin.sessions.place(slot, key, number, numbers[items][there], times[there])
+        return twin, kept
+
+    def _observe(self, events: Observed) -> Touched:
+        self.grow(int(events.items.max()) + 1)
+        pairs, slots = self._paired(events)
+        touched = [self.counts.add(events.items, events.weights, events.times)]
+        near = pairs.weights / np.maximum(pairs.distances, 1)
+        touched.append(
+            self.covisits.add(
+                np.concatenate((pairs.earlier, pairs.later)),
+                np.concatenate((pairs.later, pairs.earlier)),
+                np.concatenate((near, near)),
+                np.concatenate((pairs.times, pairs.times)),
+            )
         )
+        then = pairs.distances > 0
+        follows = pairs.earlier[then], pairs.later[then], near[then], pairs.times[then]
+        self.rules.add(*follows)  # whose rows are among those of the co-visits
+        self.fast_rules.add(*follows)
+        return Touched(np.unique(np.concatenate(touched)), slots)
+
+    def _paired(self, events: Observed) -> tuple[Pairs, Ints]:
+        """The pairs that the events make with each other and with what their users did before."""
+        sessions, clock = self.sessions, int(self.sessions.touched.max(initial=0))
+        order = np.argsort(events.users, kind="stable")
+        _, first = np.unique(events.users[order], return_index=True)
+        mine = np.split(order, first[1:])
+        mine.sort(key=lambda places: int(places[0]))  # slots are given up in the log's order
+        slots = [sessions.slot_of(int(events.users[places[0]])) for places in mine]
+        before = [sessions.events(slot) for slot in slots]
+        pairs = pairs_within(before, mine, events, self.config.reach, self.config.session_length)
+        for places, slot in sorted(zip(mine, slots, strict=True), key=lambda one: int(one[0][-1])):
+            number = clock + int(places[-1]) + 1
+            sessions.put(slot, events.items[places], events.times[places], number)
+        return pairs, np.unique(np.asarray(slots, dtype=np.int64))

@@ -1,4 +1,8 @@
-"""The latest sessions (or users), and where each item happened in them."""
+"""The latest sessions (or users), and where each item happened in them.
+
+The rings are the truth. `found` is an index over them, made as rows are written: what it leads to
+must be looked at, and made anew from the rows it may lead to others, as recent.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +35,8 @@ class Sessions:
         self.times: Floats = np.zeros((capacity, length))
         self.sizes = np.zeros(capacity, dtype=np.int32)
         self.keys = np.zeros(capacity, dtype=np.uint64)
+        self.touched: Ints = np.zeros(capacity, dtype=np.int64)
+        """[C] number of the latest event, counted over all sessions from 1; 0 is a free slot."""
         self.found = np.full((0, per_item), NONE, dtype=np.int32)
         """[N, P]: slots in which an item happened; what they hold now must be looked at."""
         self.written = np.zeros(0, dtype=np.int64)
@@ -48,7 +54,8 @@ class Sessions:
         self.written = np.concatenate((self.written, np.zeros(room - size, dtype=np.int64)))
 
     def slot_of(self, key: int) -> int:
-        """The slot of a session, its own or one that the longest silent gives up."""
+        """The slot of a session, its own or one that the longest silent gives up; it is then the
+        last to give it up, and holds nothing that another left."""
         slot = self.slots.get(key)
         if slot is not None:
             self.slots.move_to_end(key)
@@ -57,13 +64,15 @@ class Sessions:
             slot = len(self.slots)
         else:
             _, slot = self.slots.popitem(last=False)
-        self.slots[key] = slot
-        self.items[slot], self.times[slot], self.sizes[slot] = NONE, 0.0, 0
-        self.keys[slot] = key
+        self._begin(slot, key)
         return slot
 
-    def put(self, slot: int, items: Ints, times: Floats) -> None:
-        """Append events, oldest first, to a session."""
+    def put(self, slot: int, items: Ints, times: Floats, number: int) -> None:
+        """Append events, oldest first, to a session.
+
+        Args:
+            number: of the latest of them, above that of any event before.
+        """
         items, times = items[-self.length :], times[-self.length :]
         n = len(items)
         row, line = self.items[slot], self.times[slot]
@@ -71,6 +80,49 @@ class Sessions:
         row[:-n], row[-n:] = row[n:].copy(), items
         line[:-n], line[-n:] = line[n:].copy(), times
         self.sizes[slot] = min(self.sizes[slot] + n, self.length)
+        self._touch(slot, number)
+        self._index(slot, new)
+
+    def events(self, slot: int) -> tuple[Ints, Floats]:
+        """Items and times [n] of a slot's events, oldest first."""
+        first = self.length - int(self.sizes[slot])
+        return self.items[slot, first:].astype(np.int64), self.times[slot, first:]
+
+    def place(self, slot: int, key: int, number: int, items: Ints, times: Floats) -> None:
+        """Write a slot's whole row; of more events than fit, the latest.
+
+        Whoever writes many goes from the longest silent to the latest, by `number`.
+        """
+        before = set[int]()
+        if self.touched[slot] and self.keys[slot] == key:
+            before = set(self.items[slot].tolist())
+        else:
+            self._leave(slot)
+            self._begin(slot, key)
+        items, times = items[-self.length :], times[-self.length :]
+        first = self.length - len(items)
+        self.items[slot, :first], self.times[slot, :first] = NONE, 0.0
+        self.items[slot, first:], self.times[slot, first:] = items, times
+        self.sizes[slot] = len(items)
+        self._touch(slot, number)
+        self._index(slot, set(items.tolist()) - before)
+
+    def _begin(self, slot: int, key: int) -> None:
+        self.slots[key] = slot
+        self.items[slot], self.times[slot], self.sizes[slot] = NONE, 0.0, 0
+        self.keys[slot] = key
+
+    def _leave(self, slot: int) -> None:
+        """Whoever was here is here no more; it may have another slot by now."""
+        key = int(self.keys[slot])
+        if self.touched[slot] and self.slots.get(key) == slot:
+            del self.slots[key]
+
+    def _touch(self, slot: int, number: int) -> None:
+        self.touched[slot] = number
+        self.slots.move_to_end(int(self.keys[slot]))
+
+    def _index(self, slot: int, new: set[int]) -> None:
         for item in sorted(new):
             self.found[item, self.written[item] % self.per_item] = slot
             self.written[item] += 1
