@@ -84,8 +84,8 @@ class Mixer:
         lessons: Sequence[Lesson],
         *,
         seed: int,
-        epochs: int = 2,
-        learning_rate: float = 0.003,
+        epochs: int = 3,
+        learning_rate: float = 0.01,
         batch_size: int = 32,
     ) -> Mixer:
         """The mixer after more lessons: −Σ log softmax(z)[target] / targets, by Adam.
