@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from models.evaluation.arm import ArmSetup
 from models.evaluation.asking import ask
 from models.evaluation.learning import Learner
 from models.evaluation.popularity import counts
 from models.evaluation.questions import Questions
-from models.evaluation.scores import Floats, Ints, Scores, SharedScores, SparseScores
+from models.evaluation.scores import Floats, Scores, SharedScores, SparseScores
 from models.evaluation.stream import Slice
 from models.memory.config import MemoryConfig
 from models.memory.memory import FastMemory, Observed
@@ -22,6 +20,7 @@ from models.mixing.blend import Blend
 from models.mixing.features import Candidates
 from models.mixing.mixer import Lesson
 from models.mixing.mixing import Mixing
+from models.mixing.network import Network
 from models.sources import Proposal, Question
 
 WARM_UP = 0.8
@@ -110,7 +109,7 @@ class Mixture(Learner):
                 float(now[at]) / 1_000.0,
                 int(questions.users[at]),
             )
-            yield self.blend.draft(self.memory, question, Dense(network[at]))
+            yield self.blend.draft(self.memory, question, Network(network[at]))
 
     def _heard(self, stretch: Slice) -> Iterator[Lesson]:
         """A sample of the stretch's questions of learnable users, and what came of them."""
@@ -141,28 +140,6 @@ class Mixture(Learner):
 
 
 _PARTS = ("users", "starts", "stops", "kinds")
-
-
-@dataclass(frozen=True, slots=True)
-class Dense:
-    """What the network says of one question: logits [N], NaN where it knows no item."""
-
-    logits: Tensor
-
-    def best(self, k: int) -> Proposal:
-        scores = torch.nan_to_num(self.logits, nan=-torch.inf)
-        values, items = scores.topk(min(k, len(scores)))
-        order = items.argsort()
-        likely = torch.exp(values - values[0])[order]
-        return Proposal(items[order].numpy(), likely.double().numpy())
-
-    def of(self, items: Ints) -> Floats:
-        known = items < len(self.logits)
-        scores = np.zeros(len(items))
-        best = torch.nan_to_num(self.logits, nan=-torch.inf).max()
-        found = torch.exp(self.logits[torch.from_numpy(items[known])] - best)
-        scores[known] = torch.nan_to_num(found, nan=0.0).numpy()
-        return scores
 
 
 def _above_zero(z: Floats) -> Floats:

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from models.memory.memory import FastMemory
 from models.mixing.features import Candidates, describe, union
 from models.sources import SOURCES, Proposal, Question, Source
-from models.sources.question import Floats, Ints
+from models.sources.question import NOTHING, Floats, Ints
 
 NETWORK = "network"
 TOP = 100
@@ -19,14 +17,14 @@ TOP = 100
 
 
 class Ranking(Protocol):
-    """What the network says of one question."""
+    """What the network says of one question; see `Network` for one of all items."""
 
     def best(self, k: int) -> Proposal:
         """Its k best items, scores above 0."""
         ...
 
     def of(self, items: Ints) -> Floats:
-        """Its scores [n] of any items, on the same scale; 0 where it knows nothing."""
+        """Its scores [n] of any items, on the same scale; 0 where it has no opinion."""
         ...
 
 
@@ -68,7 +66,7 @@ class Blend:
 
 def _of_network(network: Ranking | None, items: Ints) -> Proposal:
     if network is None or not len(items):
-        return Proposal(np.empty(0, dtype=np.int64), np.empty(0))
+        return NOTHING
     scores = network.of(items)
     known = scores > 0.0
     return Proposal(items[known], scores[known])
