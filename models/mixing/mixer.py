@@ -85,7 +85,7 @@ class Mixer:
         *,
         seed: int,
         epochs: int = 3,
-        learning_rate: float = 0.01,
+        learning_rate: float = 0.005,
         batch_size: int = 32,
     ) -> Mixer:
         """The mixer after more lessons: −Σ log softmax(z)[target] / targets, by Adam.
