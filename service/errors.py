@@ -16,6 +16,7 @@ FreshetError
 │   ├── Overloaded             too many answers are waiting to be made; try later
 │   └── OutcomeUnknown         it may have been accepted; send the same ids again
 ├── StaleHead                  the registry's head moved under a commit
+├── StaleMemory                the fast memory was written by another under a commit
 ├── LogIncarnationMismatch     the event log is not the one that the checkpoint was made from
 ├── CorruptEntry               a log entry that cannot be decoded
 └── CorruptCheckpoint          files that are not what their manifest says
@@ -113,6 +114,10 @@ class OutcomeUnknown(Unavailable):
 
 class StaleHead(FreshetError):
     """The head's generation or epoch moved since this commit began; nothing was written."""
+
+
+class StaleMemory(FreshetError):
+    """Another process has written the fast memory, or become its keeper; nothing was written."""
 
 
 class LogIncarnationMismatch(FreshetError):

@@ -24,6 +24,7 @@ class Metrics:
         self._make_learner_metrics()
         self.online = OnlineMetrics()
         self.registry.register(self.online)
+        self._make_memory_metrics()
 
     def _make_request_metrics(self) -> None:
         to = self.registry
@@ -171,6 +172,44 @@ class Metrics:
             "Alarms of the drift detector since the learner's start.",
             registry=to,
         )
+
+    def _make_memory_metrics(self) -> None:
+        """What the process of the fast memory says of itself, and this replica's mirror of it."""
+        to = self.registry
+        self.memory_up = Gauge(
+            "freshet_memory_up", "1 while the fast memory's heartbeat is heard.", registry=to
+        )
+        self.memory_lag_events = Gauge(
+            "freshet_memory_lag_events", "Events not remembered, as it says.", registry=to
+        )
+        self.memory_items = Gauge("freshet_memory_items", "Items it knows.", registry=to)
+        self.memory_sessions = Gauge(
+            "freshet_memory_sessions", "Users whose latest events it keeps.", registry=to
+        )
+        self.memory_bytes = Gauge(
+            "freshet_memory_bytes",
+            "What it takes on the log's server, as that estimates it.",
+            registry=to,
+        )
+        self.memory_mirror_age = Gauge(
+            "freshet_memory_mirror_age_seconds",
+            "Since this replica was last level with it.",
+            registry=to,
+        )
+
+    def show_memory(self, said: Mapping[str, Any] | None, age_s: float | None) -> None:
+        """Take over what the fast memory's document says (None when none is heard), and how old
+        the replica's mirror is (None before the first)."""
+        self.memory_up.set(bool(said))
+        said = said or {}
+        for gauge, value in (
+            (self.memory_lag_events, said.get("lag_events")),
+            (self.memory_items, said.get("items")),
+            (self.memory_sessions, said.get("sessions")),
+            (self.memory_bytes, said.get("bytes")),
+            (self.memory_mirror_age, age_s),
+        ):
+            gauge.set(float("nan") if value is None else value)
 
     def show_learner(self, said: Mapping[str, Any] | None) -> None:
         """Take over what the learner's status document says; None when none is heard."""

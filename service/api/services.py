@@ -29,6 +29,7 @@ from service.serving.content_vectoriser import make_vectoriser
 from service.serving.export import Export
 from service.serving.hints import follow_hints
 from service.serving.lists import ListsFeed
+from service.serving.memory_feed import MemoryFeed
 from service.serving.ranker import Ranker
 from service.serving.recommender import Recommender
 from service.serving.recorder import Recorder
@@ -46,6 +47,7 @@ from service.storage.history import HistoryStore
 from service.storage.ingest import Ingest
 from service.storage.jobs import Jobs
 from service.storage.keys import Keys
+from service.storage.memory import MemoryStore
 from service.storage.online import OnlineStore
 from service.storage.popularity import PopularityStore
 from service.storage.presence import Presence
@@ -95,6 +97,7 @@ class Services:
     feed: CatalogueFeed
     content: ContentFeed
     lists: ListsFeed
+    memory: MemoryFeed
     watcher: Watcher
     recommender: Recommender
     recorder: Recorder
@@ -144,6 +147,9 @@ async def open_services(
         event_log = EventLog(waiting_client, keys)
         content = ContentFeed(settings.content, metrics, make_vectoriser(settings.content))
         feed = CatalogueFeed(catalogue.changes_since, content.apply)
+        memory = MemoryFeed(
+            MemoryStore(waiting_client, keys), settings.memory.config(), ranker.between
+        )
         lists = ListsFeed(popularity, settings.serving)
         checkpoints = CheckpointStore(settings.data_dir / "checkpoints")
         serving = settings.serving
@@ -180,6 +186,7 @@ async def open_services(
             feed=feed,
             content=content,
             lists=lists,
+            memory=memory,
             watcher=watcher,
             recommender=Recommender(
                 served=lambda: watcher.served.model,
@@ -188,6 +195,7 @@ async def open_services(
                 lists=lists,
                 history=history,
                 ranker=ranker,
+                memory=memory,
                 positive=lambda event: weights.weight(event.type, event.value) > 0,
                 settings=settings,
             ),
@@ -273,10 +281,12 @@ async def _keep_up(services: Services, upkeep: Upkeep) -> None:
         metrics.replay_bytes.set(await to_thread.run_sync(services.replay.size_bytes))
         metrics.show_learner(await services.presence.learner())
         metrics.online.show(await read_online(services))
+        metrics.show_memory(await services.presence.memory(), services.memory.age_s())
 
     await upkeep.every(_KEYS_REFRESH_S, "keys", "database", keys)
     await upkeep.every(_DURABILITY_S, "durability", "log", services.durability.look)
     await upkeep.every(settings.catalogue_poll_s, "catalogue", "database", catalogue)
+    await upkeep.every(services.settings.memory.poll_s, "memory", "log", services.memory.follow)
     await upkeep.every(settings.lists_refresh_s, "lists", "log", services.lists.refresh)
     try:
         await to_thread.run_sync(watcher.look)

@@ -100,7 +100,7 @@ class OnlineStatus(Shape):
 
 
 class Status(Shape):
-    """Where the log, the learner and each replica are; null is what could not be found out."""
+    """Where the log, the learner, the memory and each replica are; null is what nobody knows."""
 
     replica_id: str
     event_log: LogStatus
@@ -108,6 +108,7 @@ class Status(Shape):
     head: HeadStatus | None
     replicas: list[ReplicaStatus]
     learner: dict[str, Any] | None
+    memory: dict[str, Any] | None
     last_update: str | None
     next_update: str | None
     catalogue_revision: int
@@ -140,6 +141,7 @@ async def read_status(services: Services) -> dict[str, Any]:
         },
         "replicas": await _replicas(services),
         "learner": learner,
+        "memory": await _memory(services),
         "last_update": format_time(latest[0].created_ms) if latest else None,
         "next_update": format_time((learner or {}).get("next_update_ms")),
         "catalogue_revision": services.feed.view.revision,
@@ -157,6 +159,13 @@ async def _online(services: Services) -> dict[str, Any] | None:
 async def _learner(services: Services) -> dict[str, Any] | None:
     try:
         return await services.presence.learner()
+    except Unavailable:
+        return None
+
+
+async def _memory(services: Services) -> dict[str, Any] | None:
+    try:
+        return await services.presence.memory()
     except Unavailable:
         return None
 

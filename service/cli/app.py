@@ -64,7 +64,7 @@ def _options(
 
 @app.command()
 def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
-    """Run everything on this machine: event log, api and learner, restarted when they die."""
+    """Run everything on this machine: log, api, learner and memory, restarted when they die."""
     from service.cli.supervisor import Supervisor
 
     settings = read_settings(host=host, port=port, data_dir=data_dir)
@@ -84,6 +84,17 @@ def learner(data_dir: DataDir = None) -> None:
     """Run the learner alone."""
     from service import logs
     from service.learner.process import run
+
+    settings = _connected(read_settings(data_dir=data_dir))
+    logs.configure(settings)
+    run(settings)
+
+
+@app.command()
+def memory(data_dir: DataDir = None) -> None:
+    """Run the process of the fast memory alone."""
+    from service import logs
+    from service.memory.process import run
 
     settings = _connected(read_settings(data_dir=data_dir))
     logs.configure(settings)

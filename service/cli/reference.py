@@ -35,6 +35,7 @@ _SECTIONS: Final = {
     "limits": "What one request may ask",
     "learner": "The process of the learner",
     "online": "What is measured of answers",
+    "memory": "The fast memory",
     "drift": "When the model becomes worse on what comes",
     "learning": "The model, its updates, and the gate",
 }

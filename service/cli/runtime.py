@@ -70,7 +70,7 @@ def _sentences(error: ValidationError) -> list[str]:
     for problem in error.errors(include_url=False, include_context=False):
         path = [str(part) for part in problem["loc"]]
         message = problem["msg"].removeprefix("Value error, ")
-        if path == ["learning"] and (inner := re.match(r"(\w+): ", message)):
+        if path in (["learning"], ["memory"]) and (inner := re.match(r"(\w+): ", message)):
             path, message = [*path, inner[1]], message[inner.end() :]
         found.append(f"{variables.PREFIX}{'__'.join(path).upper()}: {message}")
     return found

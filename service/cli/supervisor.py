@@ -2,10 +2,10 @@
 
 The registry's migration comes first and, on an address beyond this machine, the question whether
 anybody has a key: what must not start has started nothing. Then comes the event log's server
-(unless another is named), then the api and the learner. Whichever dies is started again; one that
-says that it cannot work as it is set up (`EXIT_SETUP`) ends the whole, for starting it again is no
-remedy. On SIGTERM or SIGINT the api and the learner are asked to end, the api after its drain;
-the server of the log goes last, so that nothing that they still write is lost.
+(unless another is named), then the api, the learner and the fast memory. Whichever dies is started
+again; one that says that it cannot work as it is set up (`EXIT_SETUP`) ends the whole, for starting
+it again is no remedy. On SIGTERM or SIGINT all but the log are asked to end, the api after its
+drain; the server of the log goes last, so that nothing that they still write is lost.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Supervisor:
             self._kept.append(Kept("redis", self._redis))
         if self._stopping():
             return 0
-        for name in ("api", "learner"):
+        for name in ("api", "learner", "memory"):
             kept = Kept(name, Child(_command(name), environment_of(self._settings)))
             kept.start()
             self._kept.append(kept)

@@ -8,6 +8,7 @@ needs any more are dropped, and small archive files merged.
 
 from __future__ import annotations
 
+from service.domain.interactions import Position
 from service.domain.versions import FIRST_VERSION, Head, VersionRecord, WindowStatus
 from service.learner.admitted import admitted_samples, files_of
 from service.learner.champion import champion
@@ -18,7 +19,7 @@ from service.learner.names import draw_name
 from service.learner.rebuilding import Rebuilding
 from service.learner.steps import ADMITTED, JOINED, NOTIFIED, PRUNED, TRIMMED, Reached
 from service.learner.stores import Stores
-from service.settings import LearnerSettings
+from service.settings import Settings
 from service.storage.clock import now_ms
 from service.storage.presence import LearnerPresence
 
@@ -32,7 +33,7 @@ class Aftermath:
     def __init__(
         self,
         stores: Stores,
-        settings: LearnerSettings,
+        settings: Settings,
         rebuilding: Rebuilding,
         joining: Joining,
         reached: Reached,
@@ -57,7 +58,7 @@ class Aftermath:
         self._reached(ADMITTED)
         self._joining.follow()
         self._reached(JOINED)
-        self._stores.log.trim(min(head.position, self._stores.archive.end()))
+        self._trim(min(head.position, self._stores.archive.end()))
         self._reached(TRIMMED)
         self._presence.hint(head.generation)
         self._reached(NOTIFIED)
@@ -92,6 +93,14 @@ class Aftermath:
             at = found[-1].parent
         return found if at is not None and at == version else None
 
+    def _trim(self, before: Position) -> None:
+        """Drop what the archive holds, but not what the fast memory has still to read: for a while,
+        and as long as there is room in the log."""
+        held = self._stores.memory.held_until(round(self._settings.memory.hold_s * 1_000))
+        if held is not None and self._stores.log.length() < self._settings.log.max_entries // 2:
+            before = min(before, held)
+        self._stores.log.trim(before)
+
     def _admit(self, record: VersionRecord) -> bool:
         """Offer the samples that a version was the first to train on to the buffer; False when
         they are gone."""
@@ -105,7 +114,7 @@ class Aftermath:
         keeping. The registry says so first: a version that is still on offer has its files."""
         registry = self._stores.registry
         records = registry.with_files()
-        kept = worth_keeping(records, now_ms(), self._settings)
+        kept = worth_keeping(records, now_ms(), self._settings.learner)
         kept |= {head.active, head.tip, champion(self._stores, head) or FIRST_VERSION}
         registry.prune({record.version for record in records} - kept)
         self._stores.checkpoints.prune(

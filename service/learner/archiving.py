@@ -13,13 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from service.domain.interactions import LogEntry, Position
-from service.learner.repeats import Hashes, RepeatWindow
 from service.learner.unlearned import Unlearned
 from service.settings import LogSettings
 from service.storage.archive import Archive, rows_of
-from service.storage.clock import DAY_MS
-from service.storage.hashing import repeat_hash
 from service.storage.parquet import ArchivedEvent
+from service.storage.repeats import Hashes, hashes_of, nothing_remembered, remembered
 
 Flags = npt.NDArray[np.bool_]
 
@@ -31,7 +29,7 @@ class Archiving:
         self._unlearned = unlearned
         self._archive = archive
         self._settings = settings
-        self.repeats = _nothing(settings)
+        self.repeats = nothing_remembered(settings)
 
     def remember(self) -> None:
         """Fill the window of remembered ids from the archive's recent files."""
@@ -60,19 +58,5 @@ class Archiving:
             return [], np.zeros(0, np.bool_), np.zeros(0, np.uint64)
         log = self._unlearned.entries(start)
         entries = list(takewhile(lambda entry: entry.position <= end, log))
-        ids = [(event.user_id, event.event_id) for e in entries for event in e.interactions]
-        hashes = np.array([repeat_hash(*one) for one in ids], dtype=np.uint64)
+        hashes = hashes_of(event for entry in entries for event in entry.interactions)
         return entries, self.repeats.repeats(hashes), hashes
-
-
-def remembered(archive: Archive, settings: LogSettings) -> RepeatWindow:
-    """The window of ids that the archive's recent files fill."""
-    repeats = _nothing(settings)
-    since_ms = max(archive.end().ms - settings.retention_days * DAY_MS, 0)
-    for ms, hashes in archive.recent_hashes(since_ms, settings.dedupe_max_ids):
-        repeats.remember(ms, hashes)
-    return repeats
-
-
-def _nothing(settings: LogSettings) -> RepeatWindow:
-    return RepeatWindow(settings.dedupe_max_ids, settings.retention_days * DAY_MS)

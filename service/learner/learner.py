@@ -102,7 +102,7 @@ class Learner:
             weights,
             settings.online,
         )
-        self._aftermath = Aftermath(stores, settings.learner, rebuilding, joining, reached)
+        self._aftermath = Aftermath(stores, settings, rebuilding, joining, reached)
         self._incremental = Incremental(stores.jobs, stores.registry, self._unlearned)
         self._retrain = Retrain(stores, settings, self._unlearned, device)
         self._catch_up = CatchUp(stores, self._opening, self._learning, config)

@@ -8,38 +8,25 @@ draw are facts, and the next start does it again.
 from __future__ import annotations
 
 import os
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType
+from collections.abc import Callable
+from contextlib import suppress
 
-import redis
-import sqlalchemy.exc
 import structlog
 import torch
 
-from service.errors import Unavailable
 from service.learner.learner import Learner
 from service.learner.learning import Abandoned
 from service.learner.status import State, Status
 from service.learner.stores import open_stores
 from service.settings import Settings
+from service.stopping import stopping_on_signals
+from service.storage.connections import AWAY
 
 log = structlog.get_logger()
 
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 15.0
-
-_AWAY = (
-    Unavailable,
-    redis.RedisError,
-    sqlalchemy.exc.OperationalError,
-    sqlalchemy.exc.InterfaceError,
-    sqlalchemy.exc.TimeoutError,
-    OSError,
-)
-"""What a store raises that is not there, or not writable, just now."""
 
 
 def run(settings: Settings) -> None:
@@ -47,7 +34,7 @@ def run(settings: Settings) -> None:
     torch.set_num_threads(settings.learner.threads or os.cpu_count() or 1)
     warn_of_unused(settings)
     stop = threading.Event()
-    with _stopping_on_signals(stop), open_stores(settings) as stores:
+    with stopping_on_signals(stop), open_stores(settings) as stores:
         status = Status(stores.client, stores.keys)
         status.start()
         try:
@@ -78,7 +65,7 @@ def follow(
             worked = learner.turn()
         except Abandoned:
             break
-        except _AWAY as error:
+        except AWAY as error:
             status.turn(State.DOWN, f"{type(error).__name__}: {error}"[:500])
             if learner is not None:
                 learner.forget()
@@ -89,18 +76,5 @@ def follow(
         if not worked:
             stop.wait(settings.learner.poll_s)
     if learner is not None:
-        with suppress(*_AWAY):
+        with suppress(*AWAY):
             learner.close()
-
-
-@contextmanager
-def _stopping_on_signals(stop: threading.Event) -> Iterator[None]:
-    def ask(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -22,22 +22,17 @@ whether a learner that was fenced may take over.
 from __future__ import annotations
 
 import os
-import threading
-import time
-import uuid
 from enum import StrEnum
-from typing import Any
 
-import msgspec
 import redis
 import structlog
 
-from service.errors import Unavailable
 from service.learner.committing import Committed
 from service.learner.learning import Lesson
 from service.storage.clock import now_ms
+from service.storage.heartbeat import Heartbeat
 from service.storage.keys import Keys
-from service.storage.presence import LIFE_MS, LearnerPresence
+from service.storage.presence import LIFE_MS
 
 log = structlog.get_logger()
 
@@ -54,45 +49,28 @@ class State(StrEnum):
     """A store does not answer; it tries again."""
 
 
-class Status:
+class Status(Heartbeat):
     """The document, and the thread that renews it.
 
     A learner on standby is silent: the document belongs to the one that holds the epoch.
     """
 
     def __init__(self, client: redis.Redis, keys: Keys, *, life_ms: int = LIFE_MS) -> None:
-        self.learner_id = uuid.uuid4().hex
-        self._client = client
-        self._key = keys.learner
-        self._presence = LearnerPresence(client, keys, life_ms=life_ms)
-        self._life_s = life_ms / 1_000
-        self._fields: dict[str, Any] = {
-            "state": State.STARTING,
-            "pid": os.getpid(),
-            "since_ms": now_ms(),
-            "updates": 0,
-            "refused": 0,
-            "verdicts": {},
-            "repeats": 0,
-            "drift_alarms": 0,
-        }
-        self._heard_s = time.monotonic()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name="heartbeat", daemon=True)
+        super().__init__(client, keys.learner, "learner_id", life_ms)
+        self.say(
+            state=State.STARTING,
+            pid=os.getpid(),
+            since_ms=now_ms(),
+            updates=0,
+            refused=0,
+            verdicts={},
+            repeats=0,
+            drift_alarms=0,
+        )
 
-    def start(self) -> None:
-        """Begin to beat."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Fall silent."""
-        self._ended.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=self._life_s)
-
-    def say(self, **fields: Any) -> None:
-        """Replace `fields` in what the next beats say."""
-        self._fields = {**self._fields, **fields}
+    @property
+    def is_silent(self) -> bool:
+        return bool(self._fields["state"] == State.STANDBY)
 
     def turn(self, state: State, detail: str | None = None) -> None:
         """Change the state; the log has a line for each change, not for each look."""
@@ -100,7 +78,7 @@ class Status:
             quiet = state in (State.WAITING, State.LEARNING, State.STARTING)
             (log.info if quiet else log.warning)("learner", state=state.value, detail=detail)
         if state == State.STANDBY and self._fields["state"] != State.STANDBY:
-            self._heard_s = time.monotonic()
+            self.listen()
         self.say(state=state, detail=detail)
 
     def learned(self, lesson: Lesson, done: Committed) -> None:
@@ -133,33 +111,3 @@ class Status:
         log.info("window", **self._fields["last_update"])
         if drift.get("alarm"):
             log.warning("drift: recall has fallen", version=done.version, **drift)
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """What is said now."""
-        return self._fields
-
-    def is_another_alive(self) -> bool:
-        """Whether another learner has been heard of within the life of a heartbeat.
-
-        A learner that has just been fenced hears nobody at first, so it waits as long in any case.
-        """
-        found = self._client.get(self._key)
-        if found is not None:
-            said = msgspec.json.decode(found)
-            if said.get("learner_id") != self.learner_id:
-                self._heard_s = time.monotonic()
-        return time.monotonic() - self._heard_s < self._life_s
-
-    def beat(self) -> None:
-        """Say it once."""
-        if self._fields["state"] == State.STANDBY:
-            return
-        self._presence.beat({"learner_id": self.learner_id, **self._fields})
-
-    def _renew(self) -> None:
-        while not self._ended.wait(min(1.0, self._life_s / 4)):
-            try:
-                self.beat()
-            except Unavailable:
-                continue  # the loop meets the same and says so

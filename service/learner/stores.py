@@ -17,6 +17,7 @@ from service.storage.checkpoints import CheckpointStore
 from service.storage.event_log import EventLog
 from service.storage.jobs import Jobs
 from service.storage.keys import Keys
+from service.storage.memory import MemoryStore
 from service.storage.registry import Registry
 from service.storage.replay import ReplayBuffer
 
@@ -31,6 +32,7 @@ class Stores:
     archive: Archive
     checkpoints: CheckpointStore
     buffer: ReplayBuffer
+    memory: MemoryStore
     client: redis.Redis
     keys: Keys
     data_dir: Path
@@ -74,6 +76,7 @@ def open_stores(settings: Settings) -> Iterator[Stores]:
             buffer=ReplayBuffer(
                 client, keys, settings.learning.replay_size, settings.learning.replay_bytes
             ),
+            memory=MemoryStore(client, keys, settings.memory.changes),
             client=client,
             keys=keys,
             data_dir=data_dir,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -72,6 +72,10 @@ class Ranker:
             self._cost -= cost
             request.waiting.clear()  # of a caller who has gone
         return [request.answers[place] for place in range(len(tasks))]
+
+    async def between(self, work: Callable[[], None]) -> None:
+        """Do `work` in the ranking thread, between two batches: nothing is ranked meanwhile."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def close(self) -> None:
         """Finish what waits, then end the thread."""

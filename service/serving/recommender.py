@@ -24,6 +24,7 @@ from service.serving.content import ContentFeed
 from service.serving.content_newcomers import NOBODY
 from service.serving.filling import Scene
 from service.serving.lists import FallbackLists, ListsFeed
+from service.serving.memory_feed import MemoryFeed
 from service.serving.model import ServingModel
 from service.serving.ranker import Ranker
 from service.serving.retrieval import Want
@@ -34,6 +35,7 @@ from service.storage.history import HistoryStore
 
 _CATALOGUE_STALE_S = 5.0
 _LISTS_STALE_S = 10.0
+_MEMORY_STALE_S = 5.0
 _REST_S = 1.0
 
 
@@ -57,6 +59,7 @@ class Recommender:
         served: gives the model being served.
         positive: whether an interaction is a positive signal.
         content: what items say of themselves, where that is read.
+        memory: answers say so when it is not level with what is kept.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Recommender:
         positive: Callable[[Interaction], bool],
         settings: Settings,
         content: ContentFeed | None = None,
+        memory: MemoryFeed | None = None,
     ) -> None:
         self._served = served
         self._catalogue = catalogue
@@ -77,6 +81,7 @@ class Recommender:
         self._lists = lists
         self._history = history
         self._ranker = ranker
+        self._memory = memory
         self._positive = positive
         self._history_size = settings.log.history_size
         self._type_heads = frozenset(settings.learning.type_heads)
@@ -162,10 +167,12 @@ class Recommender:
             answers[at] = answer
 
     def _scene(self) -> Scene:
-        ages = (
+        ages = [
             ("catalogue", self._catalogue.age_s(), _CATALOGUE_STALE_S),
             ("popularity", self._lists.age_s(), _LISTS_STALE_S),
-        )
+        ]
+        if self._memory is not None:
+            ages.append(("memory", self._memory.age_s(), _MEMORY_STALE_S))
         stale = tuple(name for name, age_s, most_s in ages if age_s is None or age_s > most_s)
         model = self._served()
         newcomers = NOBODY if self._content is None else self._content.newcomers(model)

@@ -132,12 +132,15 @@ class Archive:
             except FileNotFoundError:  # merged meanwhile
                 continue
 
-    def recent_hashes(self, since_ms: int, max_ids: int) -> list[tuple[int, Hashes]]:
-        """The repeat window as it stands, for a learner that starts.
+    def recent_hashes(
+        self, since_ms: int, max_ids: int, until: Position | None = None
+    ) -> list[tuple[int, Hashes]]:
+        """The repeat window as it stood at `until`, for a reader of the log that starts.
 
         Args:
             since_ms: what came before (log time) is left out.
             max_ids: the newest stretches with at most so many hashes, but at least one.
+            until: what came after it is left out, too; None is the end of the archive.
 
         Returns:
             (end in ms, hashes of its first arrivals [n]) of each stretch, oldest first.
@@ -145,14 +148,14 @@ class Archive:
         after = Position(since_ms, 0)
         segments: list[tuple[int, Hashes]] = []
         try:
-            for link in reversed(self._links(after, None)):
+            for link in reversed(self._links(after, until)):
                 for segment in reversed(_hashes(link)):
                     held = sum(len(hashes) for _, hashes in segments) + len(segment[1])
                     if segments and held > max_ids:
                         return segments[::-1]
                     segments.append(segment)
         except FileNotFoundError:  # merged meanwhile
-            return self.recent_hashes(since_ms, max_ids)
+            return self.recent_hashes(since_ms, max_ids, until)
         return segments[::-1]
 
     def compact(self) -> int:

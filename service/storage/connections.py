@@ -11,11 +11,22 @@ from contextlib import contextmanager
 
 import redis
 import redis.asyncio
+import sqlalchemy.exc
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from service.errors import Unavailable
+
+AWAY = (
+    Unavailable,
+    redis.RedisError,
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.InterfaceError,
+    sqlalchemy.exc.TimeoutError,
+    OSError,
+)
+"""What a store raises, the registry's database included, that is not there just now."""
 
 
 def connect(url: str, *, timeout_s: float = 5.0) -> redis.Redis:

@@ -30,11 +30,14 @@ class EventLog:
     Args:
         client: a client that returns bytes; see `service.storage.connections`.
         keys: names of the shard.
+        buries: whether entries that cannot be decoded go to the dead letters; a reader beside the
+            learner leaves that to it.
     """
 
-    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+    def __init__(self, client: redis.Redis, keys: Keys, *, buries: bool = True) -> None:
         self._client = client
         self._keys = keys
+        self._buries = buries
 
     def incarnation(self) -> str:
         """The name of this very log, made up by the first who asks.
@@ -124,6 +127,21 @@ class EventLog:
                 return max(self._total_at(until) - (total - own), 0)
         return 0
 
+    def missing(self, after: Position, total: int) -> int:
+        """Events between `after` and the next entry that the log has dropped.
+
+        Args:
+            total: events ever appended, up to and with `after`.
+        """
+        for _, fields in self._scan(after, 1):
+            counted = _counted(fields)
+            return 0 if counted is None else max(counted[0] - counted[1] - total, 0)
+        return 0
+
+    def total_at(self, position: Position) -> int:
+        """Events ever appended, up to and with `position`."""
+        return self._total_at(position)
+
     def trim(self, before: Position) -> int:
         """Drop the entries before `before`; returns how many.
 
@@ -142,7 +160,8 @@ class EventLog:
         try:
             return LogEntry(position, unpack(fields))
         except CorruptEntry as error:
-            self._bury(position, fields, str(error))
+            if self._buries:
+                self._bury(position, fields, str(error))
             return LogEntry(position, ())
 
     def _bury(self, position: Position, fields: Mapping[bytes, bytes], reason: str) -> None:

@@ -131,6 +131,33 @@ class Keys:
         return f"{self.prefix}:online:items:{version}:{source}"
 
     @property
+    def memory(self) -> str:
+        """Hash: whose the fast memory is, how far it has come, and which rows are meant."""
+        return f"{self.prefix}:memory"
+
+    def memory_items(self, generation: int) -> str:
+        """Hash: row of an item → what the fast memory holds of it."""
+        return f"{self.prefix}:memory:{generation}:items"
+
+    def memory_sessions(self, generation: int) -> str:
+        """Hash: slot of a session → its latest events."""
+        return f"{self.prefix}:memory:{generation}:sessions"
+
+    def memory_ids(self, generation: int) -> str:
+        """List: item ids in the order of their rows."""
+        return f"{self.prefix}:memory:{generation}:ids"
+
+    @property
+    def memory_changes(self) -> str:
+        """Stream, bounded: which rows each commit of the fast memory has written."""
+        return f"{self.prefix}:memory:changes"
+
+    @property
+    def memory_keeper(self) -> str:
+        """String with a time to live: what the process of the fast memory does."""
+        return f"{self.prefix}:memory:keeper"
+
+    @property
     def replicas(self) -> str:
         """Set: ids of replicas that have lately lived."""
         return f"{self.prefix}:replicas"

@@ -69,8 +69,15 @@ class Presence:
 
     async def learner(self) -> dict[str, Any] | None:
         """What the learner last said, None when none lives."""
+        return await self._said(self._keys.learner)
+
+    async def memory(self) -> dict[str, Any] | None:
+        """What the process of the fast memory last said, None when none lives."""
+        return await self._said(self._keys.memory_keeper)
+
+    async def _said(self, key: str) -> dict[str, Any] | None:
         with answering("presence"):
-            found = await self._client.get(self._keys.learner)
+            found = await self._client.get(key)
         return None if found is None else cast(dict[str, Any], msgspec.json.decode(found))
 
 

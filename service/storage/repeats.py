@@ -9,11 +9,24 @@ window really goes.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
+from service.domain.interactions import Interaction, Position
+from service.settings import LogSettings
+from service.storage.archive import Archive
+from service.storage.clock import DAY_MS
+from service.storage.hashing import repeat_hash
+
 Hashes = npt.NDArray[np.uint64]
+
+
+def hashes_of(interactions: Iterable[Interaction]) -> Hashes:
+    """What interactions are recognised by [n]."""
+    found = [repeat_hash(event.user_id, event.event_id) for event in interactions]
+    return np.array(found, dtype=np.uint64)
 
 
 class RepeatWindow:
@@ -69,3 +82,24 @@ class RepeatWindow:
             held -= len(self._segments.popleft()[1])
             forgotten = True
         return forgotten
+
+
+def nothing_remembered(settings: LogSettings) -> RepeatWindow:
+    """An empty window of the bounds that are set."""
+    return RepeatWindow(settings.dedupe_max_ids, settings.retention_days * DAY_MS)
+
+
+def remembered(
+    archive: Archive, settings: LogSettings, until: Position | None = None
+) -> RepeatWindow:
+    """The window of ids that the archive's recent files fill.
+
+    Args:
+        until: what was archived after it is left out; None is the end of the archive.
+    """
+    window = nothing_remembered(settings)
+    end = archive.end() if until is None else min(archive.end(), until)
+    since_ms = max(end.ms - settings.retention_days * DAY_MS, 0)
+    for ms, hashes in archive.recent_hashes(since_ms, settings.dedupe_max_ids, until):
+        window.remember(ms, hashes)
+    return window

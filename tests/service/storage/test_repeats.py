@@ -7,7 +7,7 @@ import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.learner.repeats import RepeatWindow
+from service.storage.repeats import RepeatWindow
 
 
 def hashes(*values: int) -> npt.NDArray[np.uint64]:
