@@ -167,8 +167,9 @@ class Keeper:
         self._reached(WRITTEN)
         if held.memory.is_full:
             self._renew(held, held.state)
-        self._say(held, max(log_.total() - total, 0))
-        return taken.events >= most
+        lag = max(log_.total() - total, 0)
+        self._say(held, lag)
+        return lag > 0
 
     def _check_is_ours(self, before: MemoryState) -> None:
         """With nothing to write, look whether one could."""

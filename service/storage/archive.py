@@ -5,7 +5,8 @@ slept, a merge in work) reading takes each position from one of them: see `servi
 Beside the events stands the learner's finding whether each one is a repeat, and the hash by which
 it was found.
 
-The replay draws of windows lie beside them, named by their digest.
+The replay draws of windows lie beside them, named by their digest. What packs them brings torch
+along, so it is imported where it is used: who reads events alone is spared 250 MB and seconds.
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from models.interactions import Sample
 from service.domain.interactions import MAX_TIME_MS, START, LogEntry, Position
 from service.errors import Conflict, LostDraw
 from service.storage import parquet
@@ -29,7 +29,9 @@ from service.storage.chain import Link, chain, file_name, files
 from service.storage.compaction import compact
 from service.storage.durable import Step, no_step, write_file
 from service.storage.parquet import ArchivedEvent
-from service.storage.samples import pack_many, unpack_many
+
+if TYPE_CHECKING:
+    from models.interactions import Sample
 
 Hashes = npt.NDArray[np.uint64]
 T = TypeVar("T")
@@ -175,6 +177,8 @@ class Archive:
         Returns:
             sha256 (hex) of the file, to be recorded with the window.
         """
+        from service.storage.samples import pack_many
+
         data = pack_many(samples)
         digest = sha256(data).hexdigest()
         path = self._draw(window, digest)
@@ -188,6 +192,8 @@ class Archive:
         Raises:
             LostDraw: the file is gone or not what the digest says.
         """
+        from service.storage.samples import unpack_many
+
         try:
             data = self._draw(window, digest).read_bytes()
         except OSError as error:

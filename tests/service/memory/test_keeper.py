@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -306,3 +308,9 @@ def test_a_reader_beside_the_learner_buries_nothing(world: World) -> None:
     world.stores.client.xadd(world.stores.keys.log, {b"v": b"99"})
     assert len(log.read(world.stores.log.last().__class__(0, 0), 10)) == 1
     assert log.dead_letters() == 0
+
+
+def test_its_process_is_spared_torch() -> None:
+    seen = "import sys, service.cli.app, service.memory.process; print('torch' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "False"
