@@ -99,6 +99,15 @@ class OnlineStatus(Shape):
     versions: list[VersionFigures]
 
 
+class MirrorStatus(Shape):
+    """This replica's mirror of the fast memory."""
+
+    items: int
+    commit: int
+    loads: int
+    age_s: float | None
+
+
 class Status(Shape):
     """Where the log, the learner, the memory and each replica are; null is what nobody knows."""
 
@@ -109,6 +118,7 @@ class Status(Shape):
     replicas: list[ReplicaStatus]
     learner: dict[str, Any] | None
     memory: dict[str, Any] | None
+    mirror: MirrorStatus
     last_update: str | None
     next_update: str | None
     catalogue_revision: int
@@ -142,6 +152,7 @@ async def read_status(services: Services) -> dict[str, Any]:
         "replicas": await _replicas(services),
         "learner": learner,
         "memory": await _memory(services),
+        "mirror": _mirror(services),
         "last_update": format_time(latest[0].created_ms) if latest else None,
         "next_update": format_time((learner or {}).get("next_update_ms")),
         "catalogue_revision": services.feed.view.revision,
@@ -168,6 +179,17 @@ async def _memory(services: Services) -> dict[str, Any] | None:
         return await services.presence.memory()
     except Unavailable:
         return None
+
+
+def _mirror(services: Services) -> dict[str, Any]:
+    feed = services.memory
+    age_s = feed.age_s()
+    return {
+        "items": len(feed.items),
+        "commit": feed.commit,
+        "loads": feed.loads,
+        "age_s": None if age_s is None else round(age_s, 3),
+    }
 
 
 async def _event_log(services: Services, learner: dict[str, Any] | None) -> dict[str, Any]:

@@ -79,6 +79,7 @@ class Running:
             for name, sign in (
                 ("api", "service api"),
                 ("learner", "service learner"),
+                ("memory", "service memory"),
                 ("redis", "-server "),
             ):
                 if sign in command:

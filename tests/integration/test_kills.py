@@ -40,7 +40,7 @@ def post_through(service: Running, events: list[dict[str, str]]) -> None:
 def test_each_part_comes_back_and_nothing_is_lost(tmp_path: Path) -> None:
     with serving(tmp_path / "data") as service:
         users = 0
-        for part in ("learner", "api", "redis"):
+        for part in ("learner", "memory", "api", "redis"):
             for _ in range(2):
                 post_through(service, two_tastes(f"r{users}", users=10))
                 users += 1
@@ -57,6 +57,8 @@ def test_each_part_comes_back_and_nothing_is_lost(tmp_path: Path) -> None:
         status = service.get("/v1/admin/status")
         assert status["event_log"]["dead_letters"] == 0
         assert status["learner"]["state"] in ("waiting", "learning")
+        await_true("all is remembered", lambda: remembered(service) == 12 * 10 * users)
+        assert service.get("/v1/admin/status")["mirror"]["items"] == 30 * users // 3
 
 
 def test_a_signal_leaves_no_process_and_a_later_start_goes_on(tmp_path: Path) -> None:
@@ -69,10 +71,17 @@ def test_a_signal_leaves_no_process_and_a_later_start_goes_on(tmp_path: Path) ->
         end(service, signal.SIGTERM)
 
 
+def remembered(service: Running) -> int:
+    """Events that the fast memory has counted."""
+    memory = service.get("/v1/admin/status")["memory"] or {}
+    found: int = memory.get("events", -1)
+    return found
+
+
 def end(service: Running, number: signal.Signals) -> None:
     """End the service and see that its parts are gone with it."""
     parts = service.parts()
-    assert set(parts) == {"api", "learner", "redis"}
+    assert set(parts) == {"api", "learner", "memory", "redis"}
     assert service.stop(number) == 0
     assert not [name for name, pid in parts.items() if is_alive(pid)]
 

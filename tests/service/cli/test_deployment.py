@@ -26,8 +26,8 @@ def image() -> str:
 
 def test_every_part_runs_apart(compose: dict[str, Any]) -> None:
     services = compose["services"]
-    assert set(services) == {"redis", "postgres", "migrate", "api", "learner"}
-    for name in ("migrate", "api", "learner"):
+    assert set(services) == {"redis", "postgres", "migrate", "api", "learner", "memory"}
+    for name in ("migrate", "api", "learner", "memory"):
         assert services[name]["command"] == [name]
         environment = services[name]["environment"]
         assert environment["FRESHET_REDIS_URL"].startswith("redis://redis:")
@@ -46,7 +46,7 @@ def test_the_event_log_appends_always_and_never_evicts(compose: dict[str, Any]) 
 def test_nothing_starts_before_what_it_needs(compose: dict[str, Any]) -> None:
     services = compose["services"]
     assert services["migrate"]["depends_on"]["postgres"]["condition"] == "service_healthy"
-    for name in ("api", "learner"):
+    for name in ("api", "learner", "memory"):
         needs = services[name]["depends_on"]
         assert needs["migrate"]["condition"] == "service_completed_successfully"
         assert needs["redis"]["condition"] == "service_healthy"
@@ -60,9 +60,10 @@ def test_the_api_can_be_scaled(compose: dict[str, Any]) -> None:
     assert last - first >= 3
 
 
-def test_api_and_learner_share_the_checkpoints(compose: dict[str, Any]) -> None:
+def test_all_parts_share_checkpoints_and_archive(compose: dict[str, Any]) -> None:
     services = compose["services"]
-    assert services["api"]["volumes"] == services["learner"]["volumes"]
+    for name in ("learner", "memory"):
+        assert services["api"]["volumes"] == services[name]["volumes"]
 
 
 def test_stores_are_healthy_before_they_are_used_and_keep_their_data(
