@@ -15,6 +15,7 @@ from anyio import to_thread
 from fastapi import Request
 from sqlalchemy import Engine
 
+from models.mixing.blend import Blend
 from service.api.drain import Drain
 from service.api.keyring import KeyRing, is_public
 from service.api.rates import Rates
@@ -30,6 +31,7 @@ from service.serving.export import Export
 from service.serving.hints import follow_hints
 from service.serving.lists import ListsFeed
 from service.serving.memory_feed import MemoryFeed
+from service.serving.mixture import Mixture
 from service.serving.ranker import Ranker
 from service.serving.recommender import Recommender
 from service.serving.recorder import Recorder
@@ -43,6 +45,7 @@ from service.storage.checkpoints import CheckpointStore
 from service.storage.clock import DAY_MS
 from service.storage.durability import Durability
 from service.storage.event_log import EventLog
+from service.storage.hashing import user_key
 from service.storage.history import HistoryStore
 from service.storage.ingest import Ingest
 from service.storage.jobs import Jobs
@@ -109,6 +112,10 @@ class Services:
     receipts: Receipts | None = None
     """Signs answers, by the same secret."""
 
+    def key_of(self, user_id: str) -> int | None:
+        """By which the fast memory knows a user; None until the secret could be read."""
+        return None if self.secret is None else user_key(self.secret, user_id)
+
 
 def services_of(request: Request) -> Services:
     """The services of the replica that answers `request`."""
@@ -136,7 +143,8 @@ async def open_services(
         stack.callback(waiting_client.close)
         engine = database.connect(database.database_url(settings), timeout_s=_DATABASE_S)
         stack.callback(engine.dispose)
-        ranker = Ranker(metrics)
+        mixture = Mixture(lambda: services.memory.mirror, Blend.of())
+        ranker = Ranker(metrics, mixture)
         stack.push_async_callback(ranker.close)
 
         keys = Keys(settings.namespace)
@@ -196,6 +204,8 @@ async def open_services(
                 history=history,
                 ranker=ranker,
                 memory=memory,
+                mixture=mixture,
+                user_key=lambda user_id: services.key_of(user_id),
                 positive=lambda event: weights.weight(event.type, event.value) > 0,
                 settings=settings,
             ),

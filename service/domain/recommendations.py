@@ -24,6 +24,8 @@ class SimilarBy(StrEnum):
     """What was learned of them."""
     CONTENT = "content"
     """What they say of themselves."""
+    COVISITS = "covisits"
+    """Who was met together with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class RecommendedItem:
     """`model`, `trending`, `popular` or `latest`."""
     because: tuple[str, ...] | None = None
     """History items that spoke most for it, strongest first, when they were asked for."""
+    sources: tuple[str, ...] | None = None
+    """Who proposed it, whoever ranked it highest first, when that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

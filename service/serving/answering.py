@@ -12,7 +12,8 @@ from service.serving.backlog import Backlog
 from service.serving.content_newcomers import Ranked
 from service.serving.explain import explain
 from service.serving.filling import Scene, fill, recommendation
-from service.serving.retrieval import Want, knows, retrieve
+from service.serving.mixture import Mixed, Mixture
+from service.serving.retrieval import Found, Want, knows, retrieve
 from service.serving.rules import Eligibility, is_plain
 
 _EXPLAINED_COST = 16
@@ -49,49 +50,88 @@ class Task:
 
 
 class Answering:
-    """Makes answers; belongs to the ranking thread."""
+    """Makes answers; belongs to the ranking thread.
 
-    def __init__(self) -> None:
+    Args:
+        mixture: ranks what the model ranked anew, beside what others propose; None: the model does.
+    """
+
+    def __init__(self, mixture: Mixture | None = None) -> None:
         self._backlog = Backlog()
+        self._mixture = mixture
 
     def make(self, tasks: Sequence[Task]) -> list[Recommendation]:
         """One answer per task, in their order; all tasks rest on the same model.
 
         A model that fails costs these answers its part: they come from the lists and say so.
         """
-        able = [place for place, task in enumerate(tasks) if task.want and knows(task.want)]
-        ranked: dict[int, Ranked] = {}
+        able = [place for place, task in enumerate(tasks) if task.want and self._knows(task.want)]
+        mixed: dict[int, Mixed] = {}
         failed = False
         try:
             wants = [want for place in able if (want := tasks[place].want) is not None]
-            ranked = dict(zip(able, retrieve(wants), strict=True))
-        except (FreshetError, ValueError, RuntimeError) as error:
+            found = zip(wants, retrieve(wants), strict=True)
+            mixed = dict(zip(able, (self._mixed(*one) for one in found), strict=True))
+        except (FreshetError, ValueError, RuntimeError, IndexError) as error:
             failed = True
             version = tasks[0].scene.model.version
             log.error("ranking failed", version=version, answers=len(able), error=repr(error))
         lost = frozenset(able if failed else ())
         return [
-            self._finish(task, task.rank() if task.rank else ranked.get(place, []), place in lost)
+            self._finish(
+                task,
+                Mixed(task.rank()) if task.rank else mixed.get(place, Mixed([])),
+                place in lost,
+            )
             for place, task in enumerate(tasks)
         ]
 
-    def _finish(self, task: Task, ranked: Ranked, lost: bool) -> Recommendation:
-        scene = task.scene
+    def _knows(self, want: Want) -> bool:
+        return knows(want) or (self._mixture is not None and self._mixture.knows(want))
+
+    def _mixed(self, want: Want, found: Found) -> Mixed:
+        """What the model found in the order of all who have a say; its own where nobody has."""
+        if self._mixture is None or not self._mixture.knows(want):
+            return Mixed(found.ranked)
+        return self._mixture.mix(want, found)
+
+    def _finish(self, task: Task, mixed: Mixed, lost: bool) -> Recommendation:
+        scene, ranked = task.scene, mixed.ranked
         if lost:
             scene = replace(scene, degraded=(*scene.degraded, "model"))
         items = fill(scene, task.query, task.eligible, ranked, task.only, self._backlog)
         source = task.ranked_source if ranked and task.ranked_source else task.source
         answer = recommendation(scene, task.query.user_id, source, items)
-        return _explained(task.want, answer) if task.query.explain and task.want else answer
+        if task.query.explain and task.want:
+            return self._explained(task.want, answer, mixed)
+        return answer
+
+    def _explained(self, want: Want, answer: Recommendation, mixed: Mixed) -> Recommendation:
+        """With the history items that spoke most for each ranked item, and the sources.
+
+        Where the model names none, those that the item was met together with most.
+        """
+        ranked = [item.item_id for item in answer.items if item.source == MODEL]
+        because = _reasons(want, ranked)
+        if self._mixture is not None and want.like is None:
+            silent = [item for item in ranked if not because.get(item)]
+            met = self._mixture.reasons(want, silent)
+            because |= dict(zip(silent, met, strict=True))
+        return replace(
+            answer,
+            items=tuple(
+                replace(
+                    item,
+                    because=because.get(item.item_id, ()),
+                    sources=mixed.spoke.get(item.item_id, ()),
+                )
+                for item in answer.items
+            ),
+        )
 
 
-def _explained(want: Want, answer: Recommendation) -> Recommendation:
-    ranked = [item.item_id for item in answer.items if item.source == MODEL]
-    reasons = explain(
-        want.model, want.history, want.user_id, ranked, want.objective, want.newcomers
-    )
-    because = dict(zip(ranked, reasons, strict=True))
-    return replace(
-        answer,
-        items=tuple(replace(item, because=because.get(item.item_id, ())) for item in answer.items),
-    )
+def _reasons(want: Want, item_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What the model says of those that it can place."""
+    able = [one for one in item_ids if one in want.model.items or one in want.newcomers]
+    told = explain(want.model, want.history, want.user_id, able, want.objective, want.newcomers)
+    return dict(zip(able, told, strict=True))

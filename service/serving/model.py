@@ -26,6 +26,7 @@ from models.vocabulary import Vocabulary
 from service.domain.versions import VersionRecord
 
 if TYPE_CHECKING:
+    from models.mixing.mixing import Mixing
     from models.nets import Recommender as Net
     from models.parameters import Bundle
     from models.ranking.index import Index
@@ -64,6 +65,9 @@ class ServingModel:
     """How often each item was a positive event that the version learned, [N] float64."""
     rows: str = "float32"
     """How `vectors` are kept, one of `models.compression.ROWS`."""
+    mixing: Mixing | None = None
+    """What ranks the sources' candidates; None where the version has none, or one that has learned
+    to hear other sources than those that are asked."""
 
     @classmethod
     def empty(cls, record: VersionRecord) -> ServingModel:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from service.domain.recommendations import Recommendation
 from service.errors import Overloaded
 from service.serving.answering import Answering, Task
+from service.serving.mixture import Mixture
 from service.serving.model import ServingModel
 from service.telemetry import Metrics
 
@@ -40,9 +41,9 @@ class Ranker:
     when the thread is free.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, mixture: Mixture | None = None) -> None:
         self._metrics = metrics
-        self._answering = Answering()
+        self._answering = Answering(mixture)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ranking")
         self._requests: deque[_Request] = deque()
         self._cost = 0

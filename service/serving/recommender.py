@@ -25,6 +25,7 @@ from service.serving.content_newcomers import NOBODY
 from service.serving.filling import Scene
 from service.serving.lists import FallbackLists, ListsFeed
 from service.serving.memory_feed import MemoryFeed
+from service.serving.mixture import Mixture
 from service.serving.model import ServingModel
 from service.serving.ranker import Ranker
 from service.serving.retrieval import Want
@@ -45,6 +46,10 @@ class _Past:
 
     items: tuple[str, ...] = ()
     """Positive ones, oldest first."""
+    times_ms: tuple[int, ...] = ()
+    """When each happened; empty for a history that came with the request."""
+    user_key: int | None = None
+    """By which the fast memory knows the user."""
     skipped: frozenset[str] = frozenset()
     """Passed over by the user, and as little wanted again as what was seen."""
 
@@ -60,6 +65,8 @@ class Recommender:
         positive: whether an interaction is a positive signal.
         content: what items say of themselves, where that is read.
         memory: answers say so when it is not level with what is kept.
+        mixture: what the ranker ranks by beside the model, the same one.
+        user_key: by which the fast memory knows a user; None while that is not known.
     """
 
     def __init__(
@@ -74,6 +81,8 @@ class Recommender:
         settings: Settings,
         content: ContentFeed | None = None,
         memory: MemoryFeed | None = None,
+        mixture: Mixture | None = None,
+        user_key: Callable[[str], int | None] = lambda user_id: None,
     ) -> None:
         self._served = served
         self._catalogue = catalogue
@@ -82,6 +91,9 @@ class Recommender:
         self._history = history
         self._ranker = ranker
         self._memory = memory
+        self._mixture = mixture
+        self._user_key = user_key
+        self._depth = 0 if mixture is None else mixture.top
         self._positive = positive
         self._history_size = settings.log.history_size
         self._type_heads = frozenset(settings.learning.type_heads)
@@ -99,7 +111,7 @@ class Recommender:
             scene = replace(scene, degraded=("history", *scene.degraded))
         return await self._answer(
             [
-                _task(self._asked_of(scene, query), query, past)
+                _task(self._asked_of(scene, query), query, past, least=self._depth)
                 for query, past in zip(queries, pasts, strict=True)
             ]
         )
@@ -107,17 +119,20 @@ class Recommender:
     async def similar(
         self, item_id: str, query: Query, by: SimilarBy = SimilarBy.VECTORS
     ) -> Recommendation:
-        """Items close to `item_id` by what was learned, or by what they say of themselves; filled
-        like every answer.
+        """Items close to `item_id` by what was learned, by what they say of themselves or by who
+        was met together with them; filled like every answer.
 
         Raises:
             Overloaded: too many answers are waiting to be made.
         """
         query = replace(query, exclude=query.exclude | {item_id})
         task = _task(await self._named(self._scene(), [query]), query, like=item_id)
+        allows, many = task.eligible.allows, ample(query)
         if by is SimilarBy.CONTENT and self._content is not None:
-            index, allows = self._content.index, task.eligible.allows
-            rank = partial(index.similar, item_id, ample(query), allows)
+            rank = partial(self._content.index.similar, item_id, many, allows)
+            task = replace(task, want=None, rank=rank)
+        if by is SimilarBy.COVISITS and self._mixture is not None:
+            rank = partial(self._mixture.covisited, item_id, many, allows)
             task = replace(task, want=None, rank=rank)
         return (await self._answer([task]))[0]
 
@@ -211,29 +226,45 @@ class Recommender:
                 lost = True
             else:
                 self._breaker.succeeded()
-                stored = dict(zip(user_ids, map(self._past, found), strict=True))
+                stored = {
+                    user_id: self._past(user_id, events)
+                    for user_id, events in zip(user_ids, found, strict=True)
+                }
         return [
             stored.get(q.user_id or "", _NOTHING) if q.history is None else _Past(q.history)
             for q in queries
         ], lost
 
-    def _past(self, events: Sequence[Interaction]) -> _Past:
+    def _past(self, user_id: str, events: Sequence[Interaction]) -> _Past:
+        positive = [event for event in events if self._positive(event)]
         return _Past(
-            tuple(event.item_id for event in events if self._positive(event)),
+            tuple(event.item_id for event in positive),
+            tuple(event.time_ms for event in positive),
+            self._user_key(user_id),
             frozenset(event.item_id for event in events if event.type == SKIP),
         )
 
 
-def _task(scene: Scene, query: Query, past: _Past = _NOTHING, like: str | None = None) -> Task:
+def _task(
+    scene: Scene, query: Query, past: _Past = _NOTHING, like: str | None = None, least: int = 0
+) -> Task:
+    """What is to be done for one query.
+
+    Args:
+        least: candidates of the model that are ranked anew, or more.
+    """
     history, seen = past.items, past.skipped.union(past.items)
     eligible = Eligibility.of(query, scene.view, scene.now_ms, seen)
     want = Want(
         scene.model,
         eligible,
         query.limit,
-        depth(query),
+        max(least, depth(query)),
         query.max_per_category,
         history=history,
+        times_ms=past.times_ms,
+        now_ms=scene.now_ms,
+        user_key=past.user_key,
         user_id=query.user_id,
         like=like,
         objective=query.objective,

@@ -40,6 +40,12 @@ class Want:
     max_per_category: int | None = None
     history: tuple[str, ...] = ()
     """Item ids, oldest first."""
+    times_ms: tuple[int, ...] = ()
+    """When each happened, Unix milliseconds; empty where that is not known."""
+    now_ms: int = 0
+    """When it is asked."""
+    user_key: int | None = None
+    """By which the fast memory knows the user."""
     user_id: str | None = None
     like: str | None = None
     """An item: rank what is close to it."""
@@ -59,7 +65,16 @@ def knows(want: Want) -> bool:
     return any(item_id in model.items for item_id in want.history)
 
 
-def retrieve(wants: Sequence[Want]) -> list[Ranked]:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the model has found for one want."""
+
+    ranked: Ranked
+    query: Tensor | None = None
+    """[D], what it was ranked by; None where the model knows nothing to rank by."""
+
+
+def retrieve(wants: Sequence[Want]) -> list[Found]:
     """The best eligible items of each want: as many as it asks for, fewer only if there are no
     more, and so many that its cap leaves `limit`.
 
@@ -70,11 +85,13 @@ def retrieve(wants: Sequence[Want]) -> list[Ranked]:
         wants: all of the same model.
     """
     ranked: list[Ranked] = [[] for _ in wants]
+    asked: dict[int, Tensor] = {}
     if not wants or not len(wants[0].model.items):
-        return ranked
+        return [Found([]) for _ in wants]
     model = wants[0].model
     with torch.inference_mode():
         able, queries = _queries(model, wants)
+        asked = dict(zip(able, queries, strict=True))
         narrow = [_is_narrow(model, want) for want in wants]
         for slot, query in zip(able, queries, strict=True):
             if narrow[slot]:
@@ -88,7 +105,7 @@ def retrieve(wants: Sequence[Want]) -> list[Ranked]:
             want, most = wants[slot], max(wants[slot].limit, wants[slot].depth, len(ranked[slot]))
             allows = want.eligible.allows
             ranked[slot] = want.newcomers.joined(query, ranked[slot], most, allows)
-    return ranked
+    return [Found(its, asked.get(slot)) for slot, its in enumerate(ranked)]
 
 
 def _queries(model: ServingModel, wants: Sequence[Want]) -> tuple[list[int], Tensor]:

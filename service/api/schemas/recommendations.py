@@ -170,6 +170,7 @@ class ItemOut(Shape):
     score: float
     source: str = Field(description="model, trending, popular or latest")
     because: list[str] | None = Field(None, description="with `explain`: history items")
+    sources: list[str] | None = Field(None, description="with `explain`: who proposed it")
 
 
 class RecommendationOut(Shape):
@@ -212,4 +213,6 @@ def recommendation_out(found: Recommendation) -> dict[str, Any]:
 
 def _item_out(item: RecommendedItem) -> dict[str, Any]:
     out = {"item_id": item.item_id, "score": item.score, "source": item.source}
-    return out if item.because is None else {**out, "because": item.because}
+    return (
+        out if item.because is None else {**out, "because": item.because, "sources": item.sources}
+    )

@@ -92,7 +92,7 @@ def test_a_model_once_taken_is_whole_while_the_watcher_swaps(
         while not stop.is_set():
             model = watcher.served.model
             want = Want(model, Eligibility(CatalogueView()), 8, history=("i0", "i2"))
-            items = [item for item, _ in retrieve([want])[0]]
+            items = [item for item, _ in retrieve([want])[0].ranked]
             whole = len(items) == 8 and all(item in model.items for item in items)
             if not whole or len(model.items) != sizes[model.version] != len(model.vectors):
                 torn.append((model.version, items))

@@ -69,7 +69,7 @@ def ranked(model: ServingModel, content: ContentFeed, view: CatalogueView, limit
         model, Eligibility(view, exclude=frozenset(HISTORY)), limit, history=HISTORY,
         newcomers=content.newcomers(model),
     )  # fmt: skip
-    return [item_id for item_id, _ in retrieve([want])[0]]
+    return [item_id for item_id, _ in retrieve([want])[0].ranked]
 
 
 def test_a_write_is_ranked_by_its_text_among_the_learned_items(model: ServingModel) -> None:

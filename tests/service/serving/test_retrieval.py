@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from service.domain.interactions import START
 from service.domain.versions import Origin, VersionRecord, VersionStatus
 from service.serving import retrieval
 from service.serving.catalogue import CatalogueView
+from service.serving.content_newcomers import Ranked
 from service.serving.explain import explain
 from service.serving.model import ServingModel
 from service.serving.retrieval import Want, retrieve
@@ -24,6 +26,10 @@ from tests.service.publishing import clicks, small_config
 
 ITEMS = [f"i{number}" for number in range(60)]
 ALL = Eligibility(CatalogueView())
+
+
+def rankings(wants: Sequence[Want]) -> list[Ranked]:
+    return [found.ranked for found in retrieve(wants)]
 
 
 def learned(encoder: str) -> ServingModel:
@@ -106,7 +112,7 @@ def test_what_is_retrieved_is_what_brute_force_finds(
         )
         for history, categories, exclude, limit in asked
     ]
-    for want, ranked in zip(wants, retrieve(wants), strict=True):
+    for want, ranked in zip(wants, rankings(wants), strict=True):
         if set(want.history) == {"unknown"}:
             assert ranked == []
             continue
@@ -115,7 +121,7 @@ def test_what_is_retrieved_is_what_brute_force_finds(
         expected = brute_force(want)
         assert len(ranked) == len(expected)
         # near-equal scores may change places: a batch of another size rounds differently
-        alone = dict(retrieve([replace(want, limit=len(ITEMS))])[0])
+        alone = dict(rankings([replace(want, limit=len(ITEMS))])[0])
         for (item_id, _), other in zip(ranked, expected, strict=True):
             assert item_id == other or alone[item_id] == pytest.approx(alone[other], abs=1e-4)
 
@@ -124,19 +130,19 @@ def test_a_user_known_by_row_alone_is_ranked_for_by_the_encoder_that_has_rows() 
     by_row = learned("mf")
     known = Want(by_row, ALL, 5, user_id="u0")
     unknown = Want(by_row, ALL, 5, user_id="nobody")
-    found = retrieve([known, unknown])
+    found = rankings([known, unknown])
     assert [len(ranked) for ranked in found] == [5, 0]
 
 
 def test_a_user_without_history_is_unknown_to_the_encoder_of_histories(
     model: ServingModel,
 ) -> None:
-    assert retrieve([Want(model, ALL, 5, user_id="u0")]) == [[]]
+    assert rankings([Want(model, ALL, 5, user_id="u0")]) == [[]]
 
 
 def test_items_like_one_are_ranked_by_their_vectors(model: ServingModel) -> None:
     want = Want(model, Eligibility(CatalogueView(), exclude=frozenset({"i0"})), 59, like="i0")
-    ranked = retrieve([want])[0]
+    ranked = rankings([want])[0]
     expected = model.vectors[:] @ model.vectors[model.items.row("i0")]
     assert {item for item, _ in ranked} == set(model.items.ids) - {"i0"}
     for item, score in ranked:
@@ -146,7 +152,7 @@ def test_items_like_one_are_ranked_by_their_vectors(model: ServingModel) -> None
 def test_a_version_that_has_learned_nothing_ranks_nothing() -> None:
     record = VersionRecord(1, None, VersionStatus.ACTIVE, Origin.INITIAL, START, "", 0)
     empty = ServingModel.empty(record)
-    assert retrieve([Want(empty, ALL, 5, history=("i0",))]) == [[]]
+    assert rankings([Want(empty, ALL, 5, history=("i0",))]) == [[]]
 
 
 def test_an_explanation_names_the_items_whose_absence_costs_most(model: ServingModel) -> None:
@@ -173,7 +179,7 @@ def test_compressed_rows_answer_nearly_the_same_and_explain_what_they_answered(r
     record = VersionRecord(2, 1, VersionStatus.ACTIVE, Origin.INCREMENTAL, START, "", 0)
     plain, small = (ServingModel.load(record, state.export(), kind) for kind in ("float32", rows))
     wants = [Want(one, ALL, 10, history=("i0", "i2")) for one in (plain, small)]
-    expected, found = (dict(retrieve([want])[0]) for want in wants)
+    expected, found = (dict(rankings([want])[0]) for want in wants)
     assert len(expected.keys() & found.keys()) >= 8
     query = small.encode([[small.items.row(item) for item in ("i0", "i2")]], [-1])[0]
     for item, score in found.items():

@@ -1,0 +1,192 @@
+"""The second stage of ranking: what sources propose and the network ranks, in the mixer's order.
+
+Belongs to the ranking thread. Candidates are rows of the fast memory's mirror; an item that only
+the network knows stands behind its last row, for as long as one answer is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from models.mixing.blend import Blend
+from models.mixing.features import Features, place_of_rank
+from models.mixing.mixing import Mixing
+from models.sources import Proposal, Question
+from models.sources.question import Floats, Ints
+from service.serving.content_newcomers import Ranked
+from service.serving.memory_feed import Mirror
+from service.serving.model import ServingModel
+from service.serving.retrieval import Found, Want
+
+_NAMED = 3
+_PACE_S = 60.0
+"""Between the items of a history that comes without times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """Candidates in the mixer's order."""
+
+    ranked: Ranked
+    spoke: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The sources that proposed an item, those that ranked it highest first."""
+
+
+class Mixture:
+    """Ranks what the sources and the network propose.
+
+    Args:
+        mirror: gives the fast memory and its items as they are now.
+        blend: the sources that are asked.
+    """
+
+    def __init__(self, mirror: Callable[[], Mirror], blend: Blend) -> None:
+        self._mirror = mirror
+        self._blend = blend
+        self._untaught = Mixing.initial(blend.names)
+
+    @property
+    def top(self) -> int:
+        """Candidates that each source, and the network, brings in."""
+        return self._blend.top
+
+    def knows(self, want: Want) -> bool:
+        """Whether there is anything to ask by; cheap enough for the event loop."""
+        items = self._mirror().items
+        return want.like is None and any(item in items for item in want.history)
+
+    def mix(self, want: Want, found: Found) -> Mixed:
+        """The candidates of all, those first that the mixer would show first.
+
+        What the network ranked lower than a source brings in follows behind them in its own order.
+
+        Args:
+            want: its history holds an item that the memory knows.
+            found: what the network ranked; of no query where it knows nothing.
+        """
+        mirror = self._mirror()
+        network = _Indexed(want, found, mirror, self._blend.top)
+        drafted, _ = self._blend.draft(mirror.memory, _question(want, mirror), network)
+        mixing = want.model.mixing or self._untaught
+        scores = mixing.scores(drafted.features)
+        order = np.argsort(-scores, kind="stable").tolist()
+        ids = [network.id(row) for row in drafted.items.tolist()]
+        ranked = [(ids[at], float(scores[at])) for at in order]
+        said = _said(drafted.features, self._blend.names)
+        return Mixed(_behind(ranked, found.ranked), {ids[at]: said(at) for at in order})
+
+    def covisited(self, item_id: str, limit: int, allows: Callable[[str], bool]) -> Ranked:
+        """What was met together with an item, by w(a → b) / √count(b); nothing if it is not known.
+
+        Args:
+            allows: whether an answer may hold an item.
+        """
+        mirror = self._mirror()
+        row = mirror.items.row(item_id)
+        memory = mirror.memory
+        if not 0 <= row < memory.num_items:
+            return []
+        neighbours = memory.covisits.neighbours[row]
+        there = neighbours >= 0
+        items = neighbours[there].astype(np.int64)
+        popular = np.maximum(memory.counts.values[items, 0], 1.0)
+        scores = memory.covisits.weights[row][there] / np.sqrt(popular)
+        order = np.argsort(-scores, kind="stable").tolist()
+        ranked = ((mirror.items.id(int(items[at])), float(scores[at])) for at in order)
+        return [scored for scored in ranked if allows(scored[0])][:limit]
+
+    def reasons(self, want: Want, item_ids: Sequence[str]) -> list[tuple[str, ...]]:
+        """For each item, up to three of the history that it was met with most, strongest first."""
+        mirror = self._mirror()
+        graph = mirror.memory.covisits
+        history = [item for item in dict.fromkeys(reversed(want.history)) if item in mirror.items]
+        rows = np.asarray([mirror.items.row(item) for item in history], dtype=np.int64)
+        found = []
+        for item_id in item_ids:
+            met = graph.neighbours[rows] == mirror.items.row(item_id)
+            weights = np.where(met, graph.weights[rows], 0.0).sum(axis=1)
+            best = np.argsort(-weights, kind="stable")[:_NAMED]
+            found.append(tuple(history[at] for at in best.tolist() if weights[at] > 0.0))
+        return found
+
+
+class _Indexed:
+    """What the network says of one question, in rows of the memory and, behind them, strangers."""
+
+    def __init__(self, want: Want, found: Found, mirror: Mirror, top: int) -> None:
+        self._model: ServingModel = want.model
+        self._items = mirror.items
+        self._size = mirror.memory.num_items
+        self._query = found.query
+        ranked = found.ranked[:top]
+        rows = self._items.rows(item_id for item_id, _ in ranked)
+        strange = (rows < 0) | (rows >= self._size)
+        rows[strange] = self._size + np.arange(int(strange.sum()))
+        self._strangers = [ranked[at][0] for at in np.flatnonzero(strange).tolist()]
+        order = np.argsort(rows)
+        self._rows: Ints = rows[order]
+        self._logits: Floats = np.asarray([score for _, score in ranked], dtype=np.float64)[order]
+
+    def id(self, row: int) -> str:
+        """The item of a row."""
+        return self._items.id(row) if row < self._size else self._strangers[row - self._size]
+
+    def best(self, k: int) -> Proposal:
+        if not len(self._rows):
+            return Proposal(self._rows, self._logits)
+        return Proposal(self._rows, np.exp(self._logits - self._logits.max()))
+
+    def of(self, items: Ints) -> Floats:
+        logits: Floats = np.full(len(items), -np.inf)
+        if self._query is not None:
+            ids = [self.id(row) for row in items.tolist()]
+            rows = self._model.items.rows(ids)
+            known = np.flatnonzero(rows >= 0)
+            with torch.inference_mode():
+                found = self._model.vectors[rows[known]] @ self._query
+            logits[known] = found.double().numpy()
+        if len(self._rows):  # whom the version has no row for is ranked all the same
+            place = np.minimum(np.searchsorted(self._rows, items), len(self._rows) - 1)
+            mine = self._rows[place] == items
+            logits[mine] = self._logits[place[mine]]
+        best = logits.max(initial=-np.inf)
+        if not np.isfinite(best):
+            return np.zeros(len(items))
+        return np.asarray(np.exp(logits - best), dtype=np.float64)
+
+
+def _question(want: Want, mirror: Mirror) -> Question:
+    rows = mirror.items.rows(want.history)
+    known = (rows >= 0) & (rows < mirror.memory.num_items)
+    now_s = want.now_ms / 1_000.0
+    if want.times_ms:
+        times: Floats = np.asarray(want.times_ms, dtype=np.float64) / 1_000.0
+    else:
+        times = now_s - _PACE_S * np.arange(len(rows), 0, -1)
+    return Question(rows[known], times[known], now_s, want.user_key)
+
+
+def _said(features: Features, names: Sequence[str]) -> Callable[[int], tuple[str, ...]]:
+    """By candidate, the sources that rank it, the one that ranks it highest first."""
+    ranks = features[:, [place_of_rank(names, name) for name in names]]
+
+    def of(at: int) -> tuple[str, ...]:
+        mine = ranks[at]
+        best = np.argsort(-mine, kind="stable")[:_NAMED]
+        return tuple(names[one] for one in best.tolist() if mine[one] > 0.0)
+
+    return of
+
+
+def _behind(ranked: Ranked, others: Ranked) -> Ranked:
+    """`ranked`, and behind it the `others` that it lacks, their scores moved below its last."""
+    have = {item_id for item_id, _ in ranked}
+    rest = [scored for scored in others if scored[0] not in have]
+    if not ranked or not rest:
+        return [*ranked, *rest]
+    down = min(0.0, ranked[-1][1] - rest[0][1])
+    return [*ranked, *((item_id, score + down) for item_id, score in rest)]
