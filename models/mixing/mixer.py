@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from models.mixing.features import Features, names
+from models.sources import PRIOR
 
 Floats = npt.NDArray[np.float64]
 
@@ -53,13 +54,13 @@ class Mixer:
 
     @classmethod
     def initial(cls, sources: Sequence[str], seed: int = 0) -> Mixer:
-        """Nothing learned: the sum of the reciprocal ranks that the sources give.
+        """Nothing learned: the sum of the reciprocal ranks that the sources give, by `PRIOR`.
 
         Source: Cormack, Clarke and Büttcher, Reciprocal Rank Fusion, 2009, without its constant.
         """
         features = names(sources)
         generator = torch.Generator().manual_seed(seed)
-        linear = torch.tensor([float(name.endswith(".rank")) for name in features])
+        linear = torch.tensor([_prior(name) for name in features])
         hidden = torch.randn(HIDDEN, len(features), generator=generator) / len(features) ** 0.5
         parts = (linear, hidden.flatten(), torch.zeros(2 * HIDDEN))
         weights = torch.cat(parts)
@@ -177,6 +178,11 @@ class Mixer:
         if len(mixer.weights) != expected:
             raise ValueError(f"mixer: {len(mixer.weights)} weights, {expected} expected")
         return mixer
+
+
+def _prior(feature: str) -> float:
+    source, _, what = feature.partition(".")
+    return PRIOR.get(source, 1.0) if what == "rank" else 0.0
 
 
 def _parts(weights: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -11,7 +11,7 @@ from models.sources.question import Proposal, Question
 from models.sources.rules import Rules
 from models.sources.source import Source
 
-__all__ = ["SOURCES", "Proposal", "Question", "Source"]
+__all__ = ["PRIOR", "SOURCES", "Proposal", "Question", "Source"]
 
 SOURCES: dict[str, Source] = {
     "covisits": Covisits(),
@@ -25,3 +25,17 @@ SOURCES: dict[str, Source] = {
     "fast-popular": Popular(FAST),
 }
 """All of them by name, in the order in which the mixer hears them."""
+
+PRIOR: dict[str, float] = {
+    "covisits": 0.5,
+    "walk": 1.0,
+    "rules": 0.5,
+    "fast-rules": 0.2,
+    "neighbours": 1.0,
+    "sets": 0.5,
+    "own": 0.2,
+    "trending": 0.02,
+    "fast-popular": 0.02,
+}
+"""What the word of each is worth before anything is learned; any other's is worth 1. What everybody
+takes only orders what nothing else is known of."""

@@ -13,6 +13,7 @@ from tests.integration.running import serving
 
 pytestmark = pytest.mark.processes
 
+MARKS = "river or sources"
 DIRECTORY = os.environ.get("FRESHET_ACCEPTANCE", "")
 
 
@@ -21,7 +22,17 @@ DIRECTORY = os.environ.get("FRESHET_ACCEPTANCE", "")
 def test_the_contract_holds(tmp_path: Path) -> None:
     with serving(tmp_path / "data", environment={"FRESHET_WINDOW__MAX_AGE_S": "3"}) as service:
         said = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-m", "river", "-p", "no:cacheprovider", "."],
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                "-m",
+                "river or sources",
+                "-p",
+                "no:cacheprovider",
+                ".",
+            ],
             cwd=Path(DIRECTORY).absolute(),
             env={**os.environ, "FRESHET_URL": service.url, "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
