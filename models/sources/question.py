@@ -50,11 +50,12 @@ NOTHING = Proposal(np.empty(0, dtype=np.int64), np.empty(0))
 
 
 def summed(items: Ints, scores: Floats, size: int) -> Proposal:
-    """Scores added up by item, of which there are `size`."""
+    """Scores added up by item, of which there are `size`; those that have decayed to 0 are none."""
     if len(items) * _FEW < size:  # sorting few is quicker than laying out all
         found, place = np.unique(items, return_inverse=True)
         total: Floats = np.bincount(place, weights=scores).astype(np.float64)
-        return Proposal(found.astype(np.int64), total)
+        there = total > 0.0
+        return Proposal(found[there].astype(np.int64), total[there])
     total = np.bincount(items, weights=scores, minlength=size).astype(np.float64)
     found = np.flatnonzero(total > 0.0)
     return Proposal(found, total[found])
