@@ -42,7 +42,7 @@ class Walk:
     Args:
         reach: items of the history, latest first, that the walk starts from.
         middle: items in the middle.
-        damping: scores are divided by popularity to this power.
+        damping: scores are divided by popularity, as of an item's latest event, to this power.
     """
 
     def __init__(self, reach: int = 20, middle: int = 100, damping: float = 0.25) -> None:

@@ -15,9 +15,10 @@ _LATER = 1e-12
 class Neighbours:
     """The sessions most like this one, by what they share with it, recency and position.
 
-    similarity(s) = Σ_i∈shared 2^(−steps(i)/decay) / √|s| · 2^(−age(s)/h), h being the memory's;
-    item j of session s scores Σ_s similarity(s) · 2^(−|pos(j) − pos(latest shared)|/decay). Without
-    decay all positions are alike: sets.
+    similarity(s) = Σ_i 2^(−steps(i)/decay) / √|s| · 2^(−age(s)/h), over the events i of s whose item
+    is shared, by the latest step of this history in which it stands; h is the memory's. Each event j
+    of s gives its item similarity(s) · 2^(−|pos(j) − pos(latest shared)|/decay). Without decay all
+    positions are alike: sets.
 
     Args:
         num_neighbours: sessions that answer.

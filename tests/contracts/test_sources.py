@@ -129,7 +129,8 @@ def test_it_proposes_items_of_the_memory_once_each_ascending_with_scores(
     memory, question = WORLDS[world]()
     found = SOURCES[name].propose(memory, question)
     assert found.items.shape == found.scores.shape == (len(found),)
-    assert (found.items.dtype, found.scores.dtype) == (np.int64, np.float64)
+    assert found.items.dtype == np.int64
+    assert found.scores.dtype == np.float64
     assert (np.diff(found.items) > 0).all()
     assert (found.items >= 0).all()
     assert (found.items < memory.num_items).all()

@@ -79,10 +79,9 @@ def asked(items: Iterable[int], times: Iterable[float] | None = None, **given: i
 def stroll(seed: int, size: int, items: int) -> Question:
     """A random history with repeats and baskets, somewhat past."""
     random = np.random.default_rng(seed)
-    gaps = random.integers(0, 4, size) * 1_800.0 * random.random(size)
-    times = NOW_S - 86_400.0 + np.cumsum(gaps)
-    question = asked(random.integers(0, items, size).tolist(), times.tolist())
-    return Question(question.items, question.times, NOW_S + 7_200.0, 3)
+    back = random.integers(0, 4, size) * 1_800.0 * random.random(size)
+    times = (NOW_S - np.cumsum(back)[::-1]).astype(np.float64)
+    return Question(random.integers(0, items, size), times, NOW_S + 7_200.0, 3)
 
 
 def contents(memory: FastMemory) -> dict[str, bytes]:
