@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.memory.memory import FastMemory
-from models.sources.question import Ints, Proposal, Question
+from models.sources.question import NOTHING, Ints, Proposal, Question, greatest
 
 Features = npt.NDArray[np.float32]
 
@@ -17,6 +17,7 @@ BY_SOURCE = ("score", "log", "rank")
 OF_ITEM = ("slow", "trend", "fast", "events", "age")
 OF_PAIR = ("seen", "step", "times", "since")
 OF_MOMENT = ("length", "gap")
+_RATES = 3
 _FLOOR = 8.0
 
 
@@ -43,9 +44,9 @@ def place_of_rank(sources: Sequence[str], source: str) -> int:
 
 
 def union(proposals: Sequence[Proposal], top: int) -> Ints:
-    """The `top` best of each, each once, ascending."""
-    parts = [proposal.items[_best(proposal.scores, top)] for proposal in proposals]
-    return np.unique(np.concatenate(parts))
+    """The `top` best of each, each once, ascending; of equal ones the lower rows."""
+    parts = [proposal.items[greatest(proposal.scores, top)] for proposal in proposals]
+    return np.unique(np.concatenate([NOTHING.items, *parts]))
 
 
 def describe(
@@ -61,7 +62,7 @@ def _by_source(proposal: Proposal, items: Ints, top: int) -> Features:
     found: npt.NDArray[np.float32] = np.zeros((len(items), len(BY_SOURCE)), dtype=np.float32)
     if not len(proposal):
         return found
-    best = _best(proposal.scores, top)
+    best = greatest(proposal.scores, top)
     best = best[np.argsort(-proposal.scores[best], kind="stable")]
     rank = np.zeros(len(proposal))
     rank[best] = 1.0 / np.arange(1, len(best) + 1)
@@ -75,28 +76,22 @@ def _by_source(proposal: Proposal, items: Ints, top: int) -> Features:
     return found
 
 
-def _best(scores: npt.NDArray[np.float64], top: int) -> Ints:
-    if len(scores) <= top:
-        return np.arange(len(scores))
-    return np.argpartition(-scores, top)[:top]
-
-
 def _of_item(memory: FastMemory, question: Question, items: Ints) -> Features:
-    counts = memory.counts.at(items, question.now_s)
-    age_h = np.maximum(question.now_s - memory.counts.times[items], 0.0) / 3_600.0
-    return np.stack(
-        (
-            *(np.log1p(counts[:, rate]) / 4.0 for rate in range(counts.shape[1])),
-            np.log1p(memory.counts.events[items]) / 8.0,
-            np.log1p(age_h) / 8.0,
-        ),
-        axis=1,
-    )
+    """An item that the network alone knows has never happened, as far as the memory can tell."""
+    met = items < memory.num_items
+    rows = items[met]
+    found = np.zeros((len(items), len(OF_ITEM)))
+    found[met, :_RATES] = np.log1p(memory.counts.at(rows, question.now_s)) / 4.0
+    found[met, _RATES] = np.log1p(memory.counts.events[rows]) / 8.0
+    latest = np.zeros(len(items))
+    latest[met] = memory.counts.times[rows]
+    found[:, _RATES + 1] = np.log1p(np.maximum(question.now_s - latest, 0.0) / 3_600.0) / 8.0
+    return found.astype(np.float32)
 
 
 def _of_pair(question: Question, items: Ints) -> Features:
     found = np.zeros((len(items), len(OF_PAIR)), dtype=np.float32)
-    if not len(question.items):
+    if not len(question.items) or not len(items):
         return found
     place = np.minimum(np.searchsorted(items, question.items), len(items) - 1)
     mine = items[place] == question.items

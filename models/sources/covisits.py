@@ -6,7 +6,7 @@ import numpy as np
 
 from models.memory.graph import NONE, Graph
 from models.memory.memory import SLOW, FastMemory
-from models.sources.question import NOTHING, Floats, Ints, Proposal, Question, summed
+from models.sources.question import NOTHING, Floats, Ints, Proposal, Question, greatest, summed
 
 
 def hop(graph: Graph, items: Ints, weights: Floats, size: int, power: float = 1.0) -> Proposal:
@@ -56,10 +56,7 @@ class Walk:
         first = hop(memory.covisits, start, weights, memory.num_items)
         if not len(first):
             return NOTHING
-        items, scores = first.items, first.scores
-        if len(items) > self.middle:
-            best = np.argpartition(-scores, self.middle)[: self.middle]
-            items, scores = items[best], scores[best]
-        found = hop(memory.covisits, items, scores, memory.num_items)
+        best = greatest(first.scores, self.middle)
+        found = hop(memory.covisits, first.items[best], first.scores[best], memory.num_items)
         popular = memory.counts.values[found.items, SLOW]
         return Proposal(found.items, found.scores / np.maximum(popular, 1e-3) ** self.damping)

@@ -6,7 +6,7 @@ import numpy as np
 
 from models.memory.memory import FastMemory
 from models.memory.sessions import NONE
-from models.sources.question import NOTHING, Floats, Ints, Proposal, Question, summed
+from models.sources.question import NOTHING, Floats, Ints, Proposal, Question, greatest, summed
 
 _LATER = 1e-12
 """Per second: among equals the latest session is looked at first."""
@@ -15,10 +15,10 @@ _LATER = 1e-12
 class Neighbours:
     """The sessions most like this one, by what they share with it, recency and position.
 
-    similarity(s) = Σ_i 2^(−steps(i)/decay) / √|s| · 2^(−age(s)/h), over the events i of s whose item
-    is shared, by the latest step of this history in which it stands; h is the memory's. Each event j
-    of s gives its item similarity(s) · 2^(−|pos(j) − pos(latest shared)|/decay). Without decay all
-    positions are alike: sets.
+    similarity(s) = Σ_i 2^(−steps(i)/decay) / √|s| · 2^(−age(s)/h), over the events i of s whose
+    item is shared, by the latest step of this history in which it stands; h is the memory's. Each
+    event j of s gives its item similarity(s) · 2^(−|pos(j) − pos(latest shared)|/decay). Without
+    decay all positions are alike: sets.
 
     Args:
         num_neighbours: sessions that answer.
@@ -69,7 +69,7 @@ class Neighbours:
         slots = np.flatnonzero(similar)
         if len(slots) > self.looked_at:
             near = similar[slots] + _LATER * sessions.times[slots, -1]
-            slots = slots[np.argpartition(-near, self.looked_at)[: self.looked_at]]
+            slots = slots[greatest(near, self.looked_at)]
         return slots
 
     def _of(
@@ -84,7 +84,7 @@ class Neighbours:
         age = np.maximum(question.now_s - sessions.times[slots, -1], 0.0)
         similar *= np.exp2(-age / memory.half_life_s)
         if len(slots) > self.num_neighbours:
-            best = np.argpartition(-similar, self.num_neighbours)[: self.num_neighbours]
+            best = greatest(similar, self.num_neighbours)
             rows, shared, similar = rows[best], shared[best], similar[best]
         given = np.repeat(similar[:, None], rows.shape[1], axis=1)
         if self.decay is not None:

@@ -59,3 +59,12 @@ def summed(items: Ints, scores: Floats, size: int) -> Proposal:
     total = np.bincount(items, weights=scores, minlength=size).astype(np.float64)
     found = np.flatnonzero(total > 0.0)
     return Proposal(found, total[found])
+
+
+def greatest(scores: Floats, size: int) -> Ints:
+    """Places of the `size` greatest, ascending; of equal ones the earlier are in."""
+    if len(scores) <= size:
+        return np.arange(len(scores))
+    bar = np.partition(scores, len(scores) - size)[len(scores) - size]
+    above, equal = np.flatnonzero(scores > bar), np.flatnonzero(scores == bar)
+    return np.sort(np.concatenate((above, equal[: size - len(above)])))

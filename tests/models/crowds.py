@@ -71,8 +71,9 @@ def crowd(
 def asked(items: Iterable[int], times: Iterable[float] | None = None, **given: int) -> Question:
     """A history, a minute apart unless told, and what comes 30 seconds after it."""
     rows = np.asarray(list(items), dtype=np.int64)
-    minutes = NOW_S - 60.0 * np.arange(len(rows), 0, -1)
-    when = minutes if times is None else np.asarray(list(times), dtype=np.float64)
+    if times is None:
+        times = [NOW_S - 60.0 * back for back in range(len(rows), 0, -1)]
+    when = np.asarray(list(times), dtype=np.float64)
     return Question(rows, when, (when[-1] if len(when) else NOW_S) + 30.0, **given)
 
 
