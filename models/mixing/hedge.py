@@ -26,9 +26,10 @@ class Experts:
 
     At each question every expert i earns g_i ∈ [0, 1], its reciprocal rank of what came (0 beyond
     the list). w_i ← w_i·exp(η g_i), then w_i ← (1 − α) w_i + α / n, summing to 1. The expected
-    earnings of whoever follows an expert drawn by w fall short of the best expert's over any
-    T questions by at most (ln n + ln(1/α) + αT) / η + ηT/8; so much is bounded. The answer follows
-    the one with the greatest weight, and how far that falls short is measured.
+    earnings of whoever follows an expert drawn by w fall short of the best expert's over the first
+    T questions by at most (ln n + (T − 1) ln 1/(1−α)) / η + ηT/8, and over any T in a row, wherever
+    they begin, by ln(1/α) / η more; so much is bounded. The answer follows the one with the
+    greatest weight, and how far that falls short is measured.
 
     Attributes:
         names: of the experts.
@@ -37,7 +38,9 @@ class Experts:
         followed: Σ g of whoever had the greatest weight before each question.
         questions: T.
 
-    Source: Freund and Schapire, 1997; Herbster and Warmuth, Tracking the Best Expert, 1998.
+    Source: Freund and Schapire, 1997; Herbster and Warmuth, Tracking the Best Expert, 1998; the
+    bound is Cesa-Bianchi and Lugosi, Prediction, Learning, and Games, 2006, theorem 5.2 without a
+    switch, and since no weight falls below α/n, the same from any question on.
     """
 
     names: tuple[str, ...]
@@ -48,7 +51,7 @@ class Experts:
 
     @classmethod
     def among(cls, sources: Sequence[str]) -> Experts:
-        """The mixer and the sources, the mixer first by a little."""
+        """The mixer and the sources; the mixer comes first, so that it leads among equals."""
         names = (MIXER, *sources)
         return cls(names, tuple(1.0 / len(names) for _ in names), tuple(0.0 for _ in names))
 
@@ -67,10 +70,10 @@ class Experts:
 
     @property
     def bound(self) -> float:
-        """The most that the regret per question of a draw by the weights can be."""
+        """The most that the regret per question of draws by the weights, from the first, can be."""
         if not self.questions:
             return math.inf
-        dealt = math.log(len(self.names)) + math.log(1.0 / SHARE) + SHARE * self.questions
+        dealt = math.log(len(self.names)) - (self.questions - 1) * math.log1p(-SHARE)
         return dealt / (RATE * self.questions) + RATE / 8.0
 
     def after(self, gains: Sequence[Mapping[str, float]]) -> Experts:

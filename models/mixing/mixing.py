@@ -25,7 +25,6 @@ MARGIN = 0.02
 """Relative loss on the judging lessons at which a trained mixer is refused."""
 ENOUGH = 30
 """Judging lessons below which nothing is refused."""
-_LEAD = 1_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +65,18 @@ class Mixing:
         return self.mixer.sources
 
     def scores(self, features: Features) -> Floats:
-        """Of candidates [C], better with a higher one: the mixer's, below whom the leader names.
+        """Of candidates [C], better with a higher one: the mixer's, or by whom the leader names.
 
-        Where a single source has been right more often than the mixer, its own order comes first.
+        Where a single source has been right more often than the mixer, its own order comes first,
+        and the mixer's below, all as places between 0 and 1.
         """
         scores = self.mixer.scores(features)
         if self.experts.leader == MIXER:
             return scores
         said = features[:, place_of_rank(self.sources, self.experts.leader)]
-        return scores + _LEAD * said
+        places = np.empty(len(scores))
+        places[np.lexsort((scores, said))] = np.arange(len(scores)) / max(len(scores), 1)
+        return places
 
     def after(self, lessons: Sequence[Lesson], *, seed: int) -> tuple[Mixing, MixingReport]:
         """What it is after the lessons of an update, the latest last.

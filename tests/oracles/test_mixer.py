@@ -39,7 +39,8 @@ def loss_slowly(weights: Sequence[float], told: Sequence[Lesson]) -> float:
     w, b = flat[F : F + HIDDEN * F].reshape(HIDDEN, F), flat[-2 * HIDDEN : -HIDDEN]
     total = 0.0
     for one in told:
-        z = [float(u @ x + v @ np.maximum(w @ x + b, 0.0)) for x in one.features.astype(np.float64)]
+        x = one.features.astype(np.float64)
+        z = (x @ u + np.maximum(x @ w.T + b, 0.0) @ v).tolist()
         scale = math.log(sum(math.exp(value) for value in z))
         total -= sum(z[target] - scale for target in one.targets) / len(one.targets)
     return total / len(told)
@@ -73,7 +74,7 @@ def test_the_gradient_is_that_of_the_stated_loss() -> None:
     mixer, told = some()
     found = mixer.trained(told, seed=0, epochs=1, batch_size=len(told)).mean / 0.1
     at = mixer.weights.double().numpy()
-    places = [*range(F), *range(F, len(at) - 2 * HIDDEN, 37), *range(len(at) - 2 * HIDDEN, len(at))]
+    places = [*range(0, F, 2), *range(F, len(at), 23)]
     for place in places:
         step = np.zeros_like(at)
         step[place] = 1e-4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from tests.models.lessons import SOURCES, hits, lessons
 UNTAUGHT = Mixer.initial(SOURCES, seed=1)
 
 
+@functools.cache
 def taught(right: str, *, seed: int = 0, size: int = 600) -> Mixer:
     return UNTAUGHT.trained(lessons(seed, size, {right}), seed=seed, learning_rate=0.02)
 
@@ -73,7 +76,7 @@ def without(features: Features, source: str) -> Features:
 
 
 def test_the_same_lessons_make_the_same_mixer_to_the_bit() -> None:
-    first, again = taught("second", size=90), taught("second", size=90)
+    first, again = taught("second", size=90), taught.__wrapped__("second", size=90)
     assert same(first, again)
     assert not same(first, UNTAUGHT.trained(lessons(0, 90, {"second"}), seed=1, learning_rate=0.02))
 
