@@ -52,6 +52,14 @@ def union(proposals: Sequence[Proposal], top: int) -> Ints:
 def describe(
     memory: FastMemory, question: Question, items: Ints, proposals: Mapping[str, Proposal], top: int
 ) -> Features:
+    """What the mixer is told of candidates [C, F], in the order of `names`.
+
+    By source: its score as a share s of its greatest, max(1 + ln s / 8, 0), and 1/rank among its
+    `top` best; 0 where it says nothing. Of the item: ln(1 + count)/4 at each of the memory's rates,
+    ln(1 + events)/8 and ln(1 + hours since the latest)/8. Of item and history: whether it is in it,
+    1/steps to where it was last, ln(1 + times), and 1/(1 + ln(1 + minutes)) since. Of the moment:
+    ln(1 + length of the history)/4 and ln(1 + hours since its end)/8.
+    """
     blocks = [_by_source(proposal, items, top) for proposal in proposals.values()]
     blocks += [_of_item(memory, question, items), _of_pair(question, items)]
     blocks.append(np.broadcast_to(_of_moment(question), (len(items), len(OF_MOMENT))))
