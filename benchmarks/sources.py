@@ -1,0 +1,109 @@
+"""What the sources and the mixer cost a recommendation.
+
+Milliseconds per question, asked one after the other in one thread: each source alone, all of them
+with the description of their candidates (`Blend.draft`), the mixer's scores, and both together,
+which is what they add to a request. The crowd: 30,000 sessions of 20 events, each within one of 500
+clusters of items, of which few are popular; asked by histories of 20. Ratios are to a product of a
+100,000 × 64 matrix and a vector in the same run, which is what an exact search costs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+
+from benchmarks.figures import Figure
+from models.memory.config import MemoryConfig
+from models.memory.memory import FastMemory, Observed
+from models.mixing.blend import Blend
+from models.mixing.mixer import Mixer
+from models.sources import Question
+
+SIZES = (10_000, 100_000)
+SESSIONS, LENGTH, CLUSTERS = 30_000, 20, 500
+QUESTIONS = 100
+GAP_S = 60.0
+REFERENCE = "100,000 × 64 product"
+
+
+def run() -> Iterator[Figure]:
+    """At 10,000 and at 100,000 items."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for items in SIZES:
+            yield from _figures(items)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def crowd(items: int) -> tuple[FastMemory, list[Question]]:
+    """What was met, and who asks: more of the same sessions, not yet met."""
+    random = np.random.default_rng(0)
+    size = SESSIONS + QUESTIONS
+    cluster = random.integers(0, CLUSTERS, size)
+    within = items // CLUSTERS
+    place = (within * random.random((size, LENGTH)) ** 3).astype(np.int64)  # few are popular
+    rows = cluster[:, None] + CLUSTERS * place
+    times = 30.0 * np.arange(size)[:, None] + GAP_S * np.arange(LENGTH)
+    memory = FastMemory(MemoryConfig(sessions=SESSIONS))
+    for start in range(0, SESSIONS, 1_000):
+        part = slice(start, min(start + 1_000, SESSIONS))
+        users = np.repeat(np.arange(part.start, part.stop), LENGTH).astype(np.uint64)
+        met = rows[part].ravel()
+        memory.observe(Observed(users, met, times[part].ravel(), np.ones(len(met))))
+    asked = [
+        Question(rows[at][known], times[at][known], float(times[at, -1]) + GAP_S, at)
+        for at in range(SESSIONS, size)
+        for known in [rows[at] < memory.num_items]
+    ]
+    return memory, asked
+
+
+def _figures(items: int) -> Iterator[Figure]:
+    memory, questions = crowd(items)
+    blend = Blend.of()
+    mixer = Mixer.initial(blend.names)
+    drafts = {id(question): blend.draft(memory, question)[0] for question in questions}
+    matrix = np.random.default_rng(1).random((100_000, 64), dtype=np.float32)
+    ways: dict[str, Callable[[Question], object]] = {
+        REFERENCE: lambda question: matrix @ matrix[question.items[-1]],
+        **{
+            name: lambda question, source=source: source.propose(memory, question)  # type: ignore[misc]
+            for name, source in blend.sources.items()
+        },
+        "Blend.draft": lambda question: blend.draft(memory, question),
+        "Mixer.scores": lambda question: mixer.scores(drafts[id(question)].features),
+        "all together": lambda question: mixer.scores(blend.draft(memory, question)[0].features),
+    }
+    spent = {name: np.empty(len(questions)) for name in ways}
+    for question in questions[:10]:
+        for way in ways.values():
+            way(question)
+    for at, question in enumerate(questions):
+        for name, way in ways.items():
+            spent[name][at] = _milliseconds(way, question)
+    yield from _told(f"{items:,} items", spent)
+    yield Figure(f"{items:,} items: candidates", _median_size(list(drafts.values())), "")
+
+
+def _milliseconds(way: Callable[[Question], object], question: Question) -> float:
+    began = time.perf_counter()
+    way(question)
+    return (time.perf_counter() - began) * 1e3
+
+
+def _median_size(drafts: Sequence[Sequence[object]]) -> float:
+    return float(np.median([len(draft) for draft in drafts]))
+
+
+def _told(of: str, spent: dict[str, np.ndarray]) -> Iterator[Figure]:
+    reference = float(np.median(spent[REFERENCE]))
+    for name, taken in spent.items():
+        median, worst = float(np.median(taken)), float(np.quantile(taken, 0.99))
+        ratio = None if name == REFERENCE else median / reference
+        yield Figure(f"{of}: {name}", median, "ms", ratio, REFERENCE if ratio else "")
+        yield Figure(f"{of}: {name}, p99", worst, "ms")
