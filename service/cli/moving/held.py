@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from service.domain.interactions import START, Interaction, LogEntry
-from service.learner.repeats import RepeatWindow
 from service.settings import LogSettings
 from service.storage.archive import Archive
 from service.storage.event_log import EventLog
 from service.storage.hashing import repeat_hash
-from service.storage.repeats import remembered
+from service.storage.repeats import RepeatWindow, remembered
 
 _PAGE_EVENTS = 10_000
 
