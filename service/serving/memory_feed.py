@@ -23,7 +23,7 @@ from models.memory.config import MemoryConfig
 from models.memory.memory import FastMemory
 from models.memory.packing import FORMAT, put_items, put_sessions
 from models.vocabulary import Vocabulary
-from service.errors import Unavailable
+from service.errors import CorruptEntry, Unavailable
 from service.logs import get_logger
 from service.storage.memory import Look, MemoryState, MemoryStore
 
@@ -112,17 +112,26 @@ class MemoryFeed:
 
         Raises:
             Unavailable: the store does not answer; the mirror stays as it is.
+            CorruptEntry: some bytes there are no row; the next call loads all of it anew.
         """
-        while True:
-            started = time.monotonic()
-            found = await asyncio.to_thread(self._look)
-            if isinstance(found, _Loaded):
-                await self._between(partial(self._replace, found))
-            elif found is not None:
-                await self._take_over(found)
-            if found is None or (isinstance(found, _Followed) and found.is_all):
-                self._followed_s = started
-                return
+        try:
+            while True:
+                started = time.monotonic()
+                if await self._step():
+                    self._followed_s = started
+                    return
+        except ValueError as error:
+            raise CorruptEntry(f"the fast memory cannot be read: {error}") from error
+
+    async def _step(self) -> bool:
+        """Look once and take over what is found; whether the mirror is level then."""
+        found = await asyncio.to_thread(self._look)
+        if isinstance(found, _Loaded):
+            await self._between(partial(self._replace, found))
+            return False
+        if found is not None:
+            await self._take_over(found)
+        return found is None or found.is_all
 
     async def _take_over(self, found: _Followed) -> None:
         self._state = None  # load anew if this comes to nothing

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from models.memory.memory import SLOW
-from service.errors import Unavailable
+from service.errors import CorruptEntry, Unavailable
 from service.serving.memory_feed import MemoryFeed
 from service.serving.ranker import Ranker
 from service.settings import Settings
@@ -205,7 +205,7 @@ async def test_a_row_that_is_none_makes_the_mirror_load_anew(
     key = world.stores.keys.memory_items(state.generation)
     good = redis_client.hget(key, "0")
     redis_client.hset(key, "0", b"junk")
-    with pytest.raises(ValueError, match="item"):
+    with pytest.raises(CorruptEntry, match="item"):
         await feed.follow()
     assert good is not None
     redis_client.hset(key, "0", good)
