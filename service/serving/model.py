@@ -18,10 +18,12 @@ import torch
 from torch import Tensor
 
 from models.compression import compress
+from models.mixing.bundle import mixing_from
 from models.nets import event_counts, load_serving
 from models.ranking.compressed import CompressedIndex
 from models.ranking.index import ExactIndex
 from models.ranking.novelty import Novelty
+from models.sources import SOURCES
 from models.vocabulary import Vocabulary
 from service.domain.versions import VersionRecord
 
@@ -86,15 +88,23 @@ class ServingModel:
         )
 
     @classmethod
-    def load(cls, record: VersionRecord, bundle: Bundle, rows: str = "float32") -> ServingModel:
+    def load(
+        cls,
+        record: VersionRecord,
+        bundle: Bundle,
+        rows: str = "float32",
+        sources: Sequence[str] = tuple(SOURCES),
+    ) -> ServingModel:
         """Build a version from its verified files and try it once.
 
         Args:
             rows: how item vectors are kept to be searched, one of `models.compression.ROWS`; the
                 encoder's own table stays as it was trained.
+            sources: those that are asked beside the network; none where it answers alone.
 
         Raises:
-            ValueError: the bundle makes no net, or one whose vectors are not finite.
+            ValueError: the bundle makes no net, or one whose vectors are not finite, or its mixing
+                is broken.
         """
         net, items, users = load_serving(bundle)
         with torch.inference_mode():
@@ -118,6 +128,7 @@ class ServingModel:
             novelty=None if counts is None else Novelty.of(counts),
             events=event_counts(bundle),
             rows=rows,
+            mixing=mixing_from(bundle, sources),
         )
         model._warm_up()
         return model

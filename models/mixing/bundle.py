@@ -1,0 +1,65 @@
+"""A mixing in the files of a version: its tensors among what is served, its sources in the meta."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.mixing.blend import NETWORK
+from models.mixing.mixing import Mixing
+from models.parameters import Bundle, prefixed, stripped
+from models.sources import SOURCES
+
+_PREFIX = "mixing."
+
+
+def mixing_tensors(mixing: Mixing | None) -> dict[str, Tensor]:
+    """What is served of it, by name; nothing of none."""
+    return {} if mixing is None else prefixed(_PREFIX, mixing.tensors())
+
+
+def mixing_meta(mixing: Mixing | None) -> dict[str, Any]:
+    """What of it is plain values; nothing of none."""
+    return {} if mixing is None else {"mixing": {"sources": list(mixing.sources)}}
+
+
+def mixing_from(bundle: Bundle, sources: Sequence[str] = tuple(SOURCES)) -> Mixing | None:
+    """The inverse of `mixing_tensors` and `mixing_meta`.
+
+    Args:
+        sources: those that are asked, in their order, without the network.
+
+    Returns:
+        None where the bundle has none, or one that has learned to hear others.
+
+    Raises:
+        ValueError: its tensors are not what they should be.
+    """
+    mixing = any_mixing_from(bundle)
+    return mixing if mixing is not None and mixing.sources == (*sources, NETWORK) else None
+
+
+def any_mixing_from(bundle: Bundle) -> Mixing | None:
+    """The same, whichever sources it hears.
+
+    Raises:
+        ValueError: as for `mixing_from`.
+    """
+    found = bundle.meta.get("mixing")
+    if found is None:
+        return None
+    return _checked(tuple(found["sources"]), stripped(bundle.tensors["serving"], _PREFIX))
+
+
+def _checked(sources: tuple[str, ...], tensors: dict[str, Tensor]) -> Mixing:
+    """Raises ValueError: a tensor is missing, of another size, or not finite."""
+    for name, expected in Mixing.initial(sources).tensors().items():
+        tensor = tensors.get(name)
+        if tensor is None or tensor.shape != expected.shape:
+            raise ValueError(f"mixing: {name} is not there, or of another size")
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"mixing: {name} is not finite")
+    return Mixing.load(sources, tensors)
