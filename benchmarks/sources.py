@@ -87,7 +87,9 @@ def _figures(items: int) -> Iterator[Figure]:
         for name, way in ways.items():
             spent[name][at] = _milliseconds(way, question)
     yield from _told(f"{items:,} items", spent)
-    yield Figure(f"{items:,} items: candidates", _median_size(list(drafts.values())), "")
+    yield Figure(
+        f"{items:,} items: candidates", _median_size([len(draft) for draft in drafts.values()]), ""
+    )
 
 
 def _milliseconds(way: Callable[[Question], object], question: Question) -> float:
@@ -96,8 +98,8 @@ def _milliseconds(way: Callable[[Question], object], question: Question) -> floa
     return (time.perf_counter() - began) * 1e3
 
 
-def _median_size(drafts: Sequence[Sequence[object]]) -> float:
-    return float(np.median([len(draft) for draft in drafts]))
+def _median_size(sizes: Sequence[int]) -> float:
+    return float(np.median(sizes))
 
 
 def _told(of: str, spent: dict[str, np.ndarray]) -> Iterator[Figure]:

@@ -11,6 +11,8 @@ from models.content.features import Content
 from models.evaluation.questions import Questions
 from models.evaluation.scores import Scores
 from models.evaluation.stream import Slice
+from models.memory.config import MemoryConfig
+from models.sources import SOURCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,10 @@ class ArmSetup:
     """Events in one update of a learning arm; all that it is given when None."""
     weights_windows: int | None = None
     """How often `Arm.update` is called in a period; after each micro-window when None."""
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    """Bounds and half-lives of the fast memory."""
+    sources: tuple[str, ...] = tuple(SOURCES)
+    """Those that the mixer hears beside the network."""
     progress: Callable[[float], None] | None = None
     """Told the share of a fit or an update that is done."""
     bases: dict[Hashable, object] = field(default_factory=dict)

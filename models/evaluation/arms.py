@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from models.evaluation.arm import ArmKind
@@ -10,10 +11,12 @@ from models.evaluation.content import ContentLearner, ContentNeighbours
 from models.evaluation.ensembles import Ensemble, Seeds
 from models.evaluation.learning import Frozen, Learner, MultiTask
 from models.evaluation.linear import Ease, ImplicitAls
+from models.evaluation.mixture import Mixture, SourceAlone
 from models.evaluation.neighbours import SessionNeighbours
 from models.evaluation.popularity import OwnFrequency, Popularity, RecentPopularity
 from models.evaluation.retraining import FullRetrain, LastPeriod, WarmRetrain
 from models.evaluation.transitions import HISTORY, Transitions
+from models.sources import SOURCES
 
 
 def _learner(name: str, summary: str, *methods: str, **parameters: Mapping[str, Any]) -> ArmKind:
@@ -29,9 +32,10 @@ def _replay(name: str, share: float) -> ArmKind:
 
 KINDS = (
     ArmKind("frozen", "the service's network after the base, never updated", Frozen),
-    ArmKind("freshet", "the service's own update, as configured", Learner),
-    ArmKind("ensemble", "freshet, answered for by its last three versions together", Ensemble),
-    ArmKind("seeds", "freshet, learned from two seeds and answered for by both together", Seeds),
+    ArmKind("freshet", "the service as configured: network, fast memory and mixer", Mixture),
+    ArmKind("network", "its network alone: the service's own update, as configured", Learner),
+    ArmKind("ensemble", "network, answered for by its last three versions together", Ensemble),
+    ArmKind("seeds", "network, learned from two seeds and answered for by both together", Seeds),
     _learner("finetune", "the same without any method against forgetting"),
     _learner("l2", "the same with the plain pull to the last weights alone", "l2"),
     _learner("ewc", "the same with EWC alone, an anchor for each update", "ewc"),
@@ -73,7 +77,7 @@ KINDS = (
         **{"fine-tuning": {"layers": 2, "unfreeze": 2}},
     ),
     _learner("reptile", "new items begin where new items have ended", "reptile"),
-    ArmKind("multi-task", "freshet with a head for each event type, asked by type", MultiTask),
+    ArmKind("multi-task", "network with a head for each event type, asked by type", MultiTask),
     ArmKind(
         "soft-sharing",
         "the same with the heads held to each other",
@@ -83,6 +87,10 @@ KINDS = (
     ArmKind("warm-retrain", "everything so far again, from the current weights", WarmRetrain),
     ArmKind(
         "full-retrain", "everything so far again, from fresh weights: the ceiling", FullRetrain
+    ),
+    *(
+        ArmKind(f"source-{name}", f"{name} of the fast memory alone", partial(SourceAlone, name))
+        for name in SOURCES
     ),
     ArmKind("popularity", "events per item since the beginning", lambda _: Popularity()),
     ArmKind(
@@ -103,8 +111,8 @@ KINDS = (
     ),
     ArmKind("content", "the items whose text is closest to the history", ContentNeighbours, True),
     ArmKind(
-        "freshet-content",
-        "freshet, items with few events ranked by what their text foretells",
+        "network-content",
+        "network, items with few events ranked by what their text foretells",
         ContentLearner,
         True,
     ),
@@ -119,7 +127,15 @@ KINDS = (
 )
 """All arms, in the order of the table."""
 
-DEFAULT = ("frozen", "freshet", "popularity", "recent-popularity", "own-frequency", "markov")
+DEFAULT = (
+    "frozen",
+    "freshet",
+    "network",
+    "popularity",
+    "recent-popularity",
+    "own-frequency",
+    "markov",
+)
 """Run when none are named: learning, its absence, and what costs nothing."""
 
 

@@ -1,4 +1,4 @@
-"""The shipped recipe: slow weights, fast memory and the mixer over both."""
+"""The shipped recipe, weights beside fast memory and the mixer over both; and its parts alone."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from models.evaluation.arm import ArmSetup
+from models.evaluation.arm import Arm, ArmSetup
 from models.evaluation.asking import ask
 from models.evaluation.learning import Learner
 from models.evaluation.popularity import counts
 from models.evaluation.questions import Questions
-from models.evaluation.scores import Floats, Scores, SharedScores, SparseScores
+from models.evaluation.scores import Floats, Ints, Scores, SharedScores, SparseScores
 from models.evaluation.stream import Slice
 from models.memory.config import MemoryConfig
 from models.memory.memory import FastMemory, Observed
@@ -21,7 +21,7 @@ from models.mixing.features import Candidates
 from models.mixing.mixer import Lesson
 from models.mixing.mixing import Mixing
 from models.mixing.network import Network
-from models.sources import Proposal, Question
+from models.sources import SOURCES, Question
 
 WARM_UP = 0.8
 """Share of the base that is learned before the mixer is: on the rest it hears everybody speak of
@@ -30,102 +30,20 @@ AT_ONCE = 1_000
 """Events that the memory observes at once; those of a service come in smaller batches."""
 HISTORY = 200
 """Events of a user that a question knows, as many as the service keeps."""
+LESSONS = 4_000
+"""Questions of an update that the mixer learns from, about."""
 
 
-class Mixture(Learner):
-    """Learned weights, the fast memory, and the mixer that hears both.
+class Remembering:
+    """The fast memory of a stream, in the stream's rows."""
 
-    The memory observes every stretch that has been answered for; the weights and the mixer learn at
-    each update. What the mixer learns from are questions of the stream as they stood when they were
-    asked, a bounded sample of them.
-
-    Args:
-        setup: as for `Learner`.
-        memory: bounds and half-lives.
-        blend: the sources.
-        lessons: questions of an update that the mixer learns from, at most.
-    """
-
-    def __init__(
-        self,
-        setup: ArmSetup,
-        memory: MemoryConfig | None = None,
-        blend: Blend | None = None,
-        lessons: int = 4_000,
-    ) -> None:
-        super().__init__(setup)
-        self.memory = FastMemory(memory or MemoryConfig())
-        self.blend = blend or Blend.of()
-        self.mixing = Mixing.initial(self.blend.names, setup.seed)
-        self._lessons_kept = lessons
-        self._lessons: list[Lesson] = []
-        self._random = np.random.default_rng(setup.seed)
-
-    def fit(self, base: Slice) -> None:
-        middle = base.start + round(WARM_UP * len(base))
-        first = Slice(base.stream, base.start, middle)
-        rest = Slice(base.stream, middle, base.stop)
-        super().fit(first)
-        self._rest = SharedScores(counts(first))
-        self._remember(first)
-        self._share = self._lessons_kept / max(len(rest), 1)
-        for stretch in rest.windows(max(1, len(rest) // 10)):
-            self.observe(stretch)
-        self.update(rest)
+    def __init__(self, config: MemoryConfig) -> None:
+        self.memory = FastMemory(config)
+        self.rest = SharedScores(())
+        """Events per item, which order what nobody proposes."""
 
     def observe(self, stretch: Slice) -> None:
-        self._lessons += self._heard(stretch)
-        self._remember(stretch)
-        popular = counts(stretch)
-        popular[: len(self._rest.scores)] += self._rest.scores
-        self._rest = SharedScores(popular)
-
-    def update(self, period: Slice) -> None:
-        self.mixing, self.report = self.mixing.after(self._lessons, seed=period.start)
-        self._share = self._lessons_kept / max(len(period), 1)
-        self._lessons = []
-        super().update(period)
-
-    def scores(self, questions: Questions) -> Scores:
-        drafts = [candidates for candidates, _ in self.drafts(questions)]
-        offsets = np.cumsum([0, *(len(draft) for draft in drafts)])
-        values = [_above_zero(self.mixing.scores(draft.features)) for draft in drafts]
-        items = np.concatenate([draft.items for draft in drafts])
-        return SparseScores(items, offsets, np.concatenate(values), self._rest)
-
-    def drafts(self, questions: Questions) -> Iterator[tuple[Candidates, dict[str, Proposal]]]:
-        """The candidates for each question, described, and what each source said."""
-        queries = self.version.queries(questions)
-        with torch.inference_mode():
-            network = queries @ self.version.vectors.T
-        history = questions.histories(HISTORY)
-        now = questions.now_ms
-        for at in range(len(questions)):
-            mine = slice(int(history.offsets[at]), int(history.offsets[at + 1]))
-            known = history.items[mine] < self.memory.num_items
-            question = Question(
-                history.items[mine][known],
-                history.times_ms[mine][known] / 1_000.0,
-                float(now[at]) / 1_000.0,
-                int(questions.users[at]),
-            )
-            yield self.blend.draft(self.memory, question, Network(network[at]))
-
-    def _heard(self, stretch: Slice) -> Iterator[Lesson]:
-        """A sample of the stretch's questions of learnable users, and what came of them."""
-        questions, targets = ask(stretch)
-        learnable = ~stretch.stream.probe[questions.users]
-        chosen = learnable & (self._random.random(len(questions)) < self._share)
-        places = np.flatnonzero(chosen)
-        order = np.argsort(targets.question, kind="stable")
-        bounds = np.searchsorted(targets.question[order], [places, places + 1])
-        picked = Questions(questions.stream, *(getattr(questions, part)[places] for part in _PARTS))
-        for (draft, _), first, last in zip(self.drafts(picked), *bounds, strict=True):
-            came = np.isin(draft.items, targets.target[order[first:last]])
-            if came.any():
-                yield Lesson(draft.features.astype(np.float16), np.flatnonzero(came))
-
-    def _remember(self, stretch: Slice) -> None:
+        """Count what may be learned of a stretch."""
         rows, stream = stretch.rows, stretch.stream
         for start in range(0, len(rows), AT_ONCE):
             part = rows[start : start + AT_ONCE]
@@ -137,9 +55,133 @@ class Mixture(Learner):
                     stream.weight[part].astype(np.float64),
                 )
             )
+        popular = counts(stretch)
+        popular[: len(self.rest.scores)] += self.rest.scores
+        self.rest = SharedScores(popular)
+
+    def questions(self, questions: Questions) -> Iterator[Question]:
+        """The same as sources are asked: the latest events of each, those that are remembered."""
+        history, now_ms = questions.histories(HISTORY), questions.now_ms
+        for at in range(len(questions)):
+            mine = slice(int(history.offsets[at]), int(history.offsets[at + 1]))
+            known = history.items[mine] < self.memory.num_items
+            yield Question(
+                history.items[mine][known],
+                history.times_ms[mine][known] / 1_000.0,
+                float(now_ms[at]) / 1_000.0,
+                int(questions.users[at]),
+            )
+
+    def answers(self, items: list[Ints], values: list[Floats]) -> Scores:
+        """Proposed items of each question with scores above 0; popularity orders the rest."""
+        offsets = np.cumsum([0, *(len(its) for its in items)])
+        return SparseScores(np.concatenate(items), offsets, np.concatenate(values), self.rest)
 
 
-_PARTS = ("users", "starts", "stops", "kinds")
+class SourceAlone(Arm):
+    """What one source proposes, in its own order: what it is worth by itself.
+
+    Args:
+        name: of the source.
+        setup: its `memory`.
+    """
+
+    def __init__(self, name: str, setup: ArmSetup) -> None:
+        self._source = SOURCES[name]
+        self._remembering = Remembering(setup.memory)
+
+    def fit(self, base: Slice) -> None:
+        self._remembering.observe(base)
+
+    def observe(self, stretch: Slice) -> None:
+        self._remembering.observe(stretch)
+
+    def update(self, period: Slice) -> None:
+        """Nothing is left to learn: everything was observed."""
+
+    def scores(self, questions: Questions) -> Scores:
+        remembering = self._remembering
+        said = [
+            self._source.propose(remembering.memory, question)
+            for question in remembering.questions(questions)
+        ]
+        return remembering.answers([one.items for one in said], [one.scores for one in said])
+
+
+class Mixture(Learner):
+    """Learned weights, the fast memory, and the mixer that hears both.
+
+    The memory observes every stretch that has been answered for; the weights and the mixer learn at
+    each update. What the mixer learns from are questions of the stream as they stood when they were
+    asked, a bounded sample of them.
+
+    Args:
+        setup: as for `Learner`, with `memory` and `sources`.
+    """
+
+    def __init__(self, setup: ArmSetup) -> None:
+        super().__init__(setup)
+        self._remembering = Remembering(setup.memory)
+        self.blend = Blend.of(setup.sources)
+        self.mixing = Mixing.initial(self.blend.names, setup.seed)
+        self._lessons: list[Lesson] = []
+        self._random = np.random.default_rng(setup.seed)
+
+    def fit(self, base: Slice) -> None:
+        middle = base.start + round(WARM_UP * len(base))
+        first = Slice(base.stream, base.start, middle)
+        rest = Slice(base.stream, middle, base.stop)
+        super().fit(first)
+        self._remembering.observe(first)
+        self._share = LESSONS / max(len(rest), 1)
+        for stretch in rest.windows(max(1, len(rest) // 10)):
+            self.observe(stretch)
+        self.update(rest)
+
+    def observe(self, stretch: Slice) -> None:
+        self._lessons += self._heard(stretch)
+        self._remembering.observe(stretch)
+
+    def update(self, period: Slice) -> None:
+        self.mixing, _ = self.mixing.after(self._lessons, seed=period.start)
+        self._share = LESSONS / max(len(period), 1)
+        self._lessons = []
+        super().update(period)
+
+    def scores(self, questions: Questions) -> Scores:
+        drafts = [*self._drafts(questions)]
+        values = [_above_zero(self.mixing.scores(draft.features)) for draft in drafts]
+        return self._remembering.answers([draft.items for draft in drafts], values)
+
+    def costs(self) -> dict[str, float]:
+        experts = self.mixing.experts
+        return super().costs() | {
+            "mixer_questions": float(experts.questions),
+            "mixer_regret": experts.regret,
+        }
+
+    def _drafts(self, questions: Questions) -> Iterator[Candidates]:
+        """The candidates for each question, described."""
+        queries = self.version.queries(questions)
+        with torch.inference_mode():
+            logits = queries @ self.version.vectors.T
+        for at, question in enumerate(self._remembering.questions(questions)):
+            network = Network(logits[at])
+            yield self.blend.draft(self._remembering.memory, question, network)[0]
+
+    def _heard(self, stretch: Slice) -> Iterator[Lesson]:
+        """A sample of the stretch's questions of learnable users, and what came of them."""
+        questions, targets = ask(stretch)
+        learnable = ~stretch.stream.probe[questions.users]
+        chosen = learnable & (self._random.random(len(questions)) < self._share)
+        places = np.flatnonzero(chosen)
+        order = np.argsort(targets.question, kind="stable")
+        firsts, lasts = np.searchsorted(targets.question[order], [places, places + 1])
+        drafts = self._drafts(questions.chosen(places))
+        for draft, first, last in zip(drafts, firsts, lasts, strict=True):
+            came = np.isin(draft.items, targets.target[order[first:last]])
+            if came.any():
+                yield Lesson(draft.features.astype(np.float16), np.flatnonzero(came))
 
 
 def _above_zero(z: Floats) -> Floats:

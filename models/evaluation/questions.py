@@ -57,6 +57,11 @@ class Questions:
             self.stream, self.users[rows], self.starts[rows], self.stops[rows], self.kinds[rows]
         )
 
+    def chosen(self, places: Ints) -> Questions:
+        """Those at `places`, in that order."""
+        parts = (self.users, self.starts, self.stops, self.kinds)
+        return Questions(self.stream, *(part[places] for part in parts))
+
     @property
     def types(self) -> list[str]:
         """The type of event that each question asks for."""

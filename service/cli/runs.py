@@ -23,6 +23,8 @@ from models.evaluation.arm import ArmSetup
 from models.evaluation.periods import updates_of
 from models.evaluation.protocol import ArmRun
 from models.evaluation.stream import Stream
+from models.memory.config import MemoryConfig
+from models.sources import SOURCES
 
 FORMAT = 1
 """Number of the layout of the files, and of what ranks mean."""
@@ -55,6 +57,9 @@ def circumstances(stream: Stream, setup: ArmSetup, asked: Mapping[str, Any]) -> 
     if stream.micro_windows > 1:
         options["micro_windows"] = stream.micro_windows
         options["weights_windows"] = updates_of(stream.micro_windows, setup.weights_windows)
+    if (setup.memory, setup.sources) != (MemoryConfig(), tuple(SOURCES)):
+        options["memory"] = asdict(setup.memory)
+        options["sources"] = setup.sources
     if setup.contents:
         told = {item: asdict(content) for item, content in setup.contents.items()}
         options["contents"] = sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

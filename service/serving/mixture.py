@@ -164,9 +164,9 @@ def _question(want: Want, mirror: Mirror) -> Question:
     known = (rows >= 0) & (rows < mirror.memory.num_items)
     now_s = want.now_ms / 1_000.0
     if want.times_ms:
-        times: Floats = np.asarray(want.times_ms, dtype=np.float64) / 1_000.0
+        times = np.asarray(want.times_ms, dtype=np.float64) / 1_000.0
     else:
-        times = now_s - _PACE_S * np.arange(len(rows), 0, -1)
+        times = now_s - _PACE_S * np.arange(len(rows), 0, -1, dtype=np.float64)
     return Question(rows[known], times[known], now_s, want.user_key)
 
 

@@ -12,6 +12,7 @@ import torch
 from models.mixing.blend import Blend
 from models.mixing.features import names
 from models.mixing.mixer import HIDDEN, Lesson, Mixer
+from models.sources import PRIOR
 from tests.models.crowds import crowd, stroll
 from tests.models.lessons import SOURCES, lessons
 
@@ -24,10 +25,10 @@ def test_untaught_it_is_reciprocal_rank_fusion(size: int) -> None:
     blend = Blend.of(top=30)
     candidates, said = blend.draft(memory, stroll(size, size, 300))
     fused = dict.fromkeys(candidates.items.tolist(), 0.0)
-    for proposal in said.values():
+    for name, proposal in said.items():
         order = sorted(zip(-proposal.scores, proposal.items, strict=True))[:30]
         for rank, (_, item) in enumerate(order, start=1):
-            fused[int(item)] += 1.0 / rank
+            fused[int(item)] += PRIOR.get(name, 1.0) / rank
     found = Mixer.initial(blend.names, seed=4).scores(candidates.features)
     assert found == pytest.approx(list(fused.values()), rel=1e-5)
 

@@ -34,7 +34,7 @@ Check = Callable[[], None]
 
 COVISITED, WALKED, RULED = Covisits.propose, Walk.propose, Rules.propose
 COMPARED, OWNED = Neighbours.propose, Own.propose
-HOPPED, DRAFTED, UNITED = hop, Blend.draft, blending.union
+HOPPED, DRAFTED, UNITED = hop, Blend.draft, features.union
 TRAINED, LEARNED, MIXED = Mixer.trained, Experts.after, Mixing.scores
 
 

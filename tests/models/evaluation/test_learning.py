@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from models.config import LearningConfig
+from models.content.features import Content
 from models.evaluation.arm import ArmKind, ArmSetup
 from models.evaluation.arms import KINDS, named
 from models.evaluation.protocol import evaluate
@@ -27,7 +28,7 @@ SMALL = LearningConfig(
     min_steps=20,
     fisher_samples=64,
 )
-LEARNING = ("freshet", "finetune", "ewc", "replay")
+LEARNING = ("network", "finetune", "ewc", "replay")
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +52,8 @@ def _recall(stream: Stream, *names: str, window: int | None = None) -> dict[str,
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_every_arm_runs_and_covers_what_it_has_learned(kind: ArmKind) -> None:
     stream = cycles(users=20, steps=20)
-    setup = ArmSetup(config=SMALL)
+    contents = {item: Content(f"thing number {item}") for item in stream.items.ids}
+    setup = ArmSetup(config=SMALL, contents=contents)
     evaluation = evaluate(stream, [kind], setup, clock=time.perf_counter)
     run = evaluation.runs[kind.name]
 
@@ -72,10 +74,10 @@ def test_learning_follows_a_change_that_frozen_weights_miss(flipped: Stream) -> 
 
 def test_windows_within_a_period_are_learned_one_after_the_other(flipped: Stream) -> None:
     setup = ArmSetup(config=SMALL, window=60)
-    cut = evaluate(flipped, named(["freshet"]), setup, clock=time.perf_counter).runs["freshet"]
+    cut = evaluate(flipped, named(["network"]), setup, clock=time.perf_counter).runs["network"]
     whole = evaluate(
-        flipped, named(["freshet"]), ArmSetup(config=SMALL), clock=time.perf_counter
-    ).runs["freshet"]
+        flipped, named(["network"]), ArmSetup(config=SMALL), clock=time.perf_counter
+    ).runs["network"]
 
     assert np.array_equal(cut.ranks[0], whole.ranks[0])
     assert not np.array_equal(cut.ranks[1], whole.ranks[1])
@@ -83,7 +85,7 @@ def test_windows_within_a_period_are_learned_one_after_the_other(flipped: Stream
 
 
 def test_the_same_seed_gives_the_same_figures(flipped: Stream) -> None:
-    assert _recall(flipped, "freshet") == _recall(flipped, "freshet")
+    assert _recall(flipped, "network") == _recall(flipped, "network")
 
 
 def test_replay_keeps_a_share_of_the_base(flipped: Stream) -> None:

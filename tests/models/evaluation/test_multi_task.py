@@ -59,14 +59,14 @@ def test_heads_pay_where_types_differ() -> None:
     kinds = [ArmKind("multi-task", "", lambda setup: MultiTask(setup, enough=50))]
     found = evaluate(
         stream_of(),
-        [*kinds, *named(["freshet"])],
+        [*kinds, *named(["network"])],
         ArmSetup(config=SMALL),
         clock=time.perf_counter,
     )
     figures = report([found])
     assert not figures["failed"]
     recall = {name: arm["recall@10"] for name, arm in figures["arms"].items()}
-    assert recall["multi-task"] > recall["freshet"] + 0.15, recall
+    assert recall["multi-task"] > recall["network"] + 0.15, recall
 
 
 def test_a_basket_of_two_types_asks_two_questions() -> None:

@@ -122,7 +122,7 @@ class TestEveryKind:
         assert not any(one.error for one in spoilt.runs.values())
         for mine, other in zip(spoilt.asked, plain.asked, strict=True):
             assert np.array_equal(mine.target, other.target)
-        ranks = (spoilt.runs["freshet"].ranks, plain.runs["freshet"].ranks)
+        ranks = (spoilt.runs["network"].ranks, plain.runs["network"].ranks)
         assert any(not np.array_equal(mine, other) for mine, other in zip(*ranks, strict=True))
 
 
@@ -130,7 +130,7 @@ def run(stream: Stream, noise: Noise | None, *arms: str) -> Evaluation:
     small = LearningConfig(embedding_dim=8, epochs=1, full_epochs=1, min_steps=4, num_negatives=16)
     return evaluate(
         stream,
-        named(arms or ["popularity", "markov", "vsknn", "freshet"]),
+        named(arms or ["popularity", "markov", "vsknn", "network"]),
         ArmSetup(config=small),
         clock=lambda: 0.0,
         learned=None if noise is None else noisy(stream, noise, seed=0),
