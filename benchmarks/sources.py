@@ -12,7 +12,7 @@ exact search costs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 
 import numpy as np
 import torch
@@ -100,7 +100,7 @@ def _milliseconds(way: Callable[[Question], object], question: Question) -> floa
     return (time.thread_time() - began) * 1e3
 
 
-def _median_size(drafts: Sequence[Sequence[object]]) -> float:
+def _median_size(drafts: Sequence[Sized]) -> float:
     return float(np.median([len(draft) for draft in drafts]))
 
 

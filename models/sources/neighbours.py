@@ -7,7 +7,16 @@ import numpy.typing as npt
 
 from models.memory.memory import FastMemory
 from models.memory.sessions import NONE
-from models.sources.question import NOTHING, Floats, Ints, Proposal, Question, greatest, summed
+from models.sources.question import (
+    NOTHING,
+    Floats,
+    Ints,
+    Proposal,
+    Question,
+    Rows,
+    greatest,
+    summed,
+)
 
 Places = npt.NDArray[np.bool_]
 
@@ -66,7 +75,7 @@ class Neighbours:
         similar = summed(found[there], shared, sessions.capacity)
         own = NONE if question.user is None else sessions.slots.get(question.user, NONE)
         others = similar.items != own
-        slots = similar.items[others]
+        slots: Ints = similar.items[others]
         if len(slots) > self.looked_at:
             near = similar.scores[others] + _LATER * sessions.times[slots, -1]
             slots = slots[greatest(near, self.looked_at)]
@@ -82,14 +91,14 @@ class Neighbours:
         shared = number[rows]  # which of the items, from 1; a free place is the last entry, 0
         at = np.flatnonzero(shared)
         weight = weights[shared.ravel()[at] - 1]
-        similar = np.bincount(at // sessions.length, weights=weight, minlength=len(slots))
-        similar = similar / np.sqrt(np.maximum(sessions.sizes[slots], 1))
+        sums = np.bincount(at // sessions.length, weights=weight, minlength=len(slots))
+        similar: Floats = sums / np.sqrt(np.maximum(sessions.sizes[slots], 1))
         age = np.maximum(question.now_s - sessions.times[slots, -1], 0.0)
         similar *= np.exp2(-age / memory.half_life_s)
         best = greatest(similar, self.num_neighbours)
         return self._given(rows[best], shared[best] > 0, similar[best], memory.num_items)
 
-    def _given(self, rows: Ints, shared: Places, similar: Floats, num_items: int) -> Proposal:
+    def _given(self, rows: Rows, shared: Places, similar: Floats, num_items: int) -> Proposal:
         """What the neighbours [n, L] give to their items."""
         length = rows.shape[1]
         there = np.flatnonzero(rows != NONE)

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.int32] | Ints
+"""As the memory keeps them, or as they are counted with."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -49,7 +51,7 @@ _FEW = 8
 NOTHING = Proposal(np.empty(0, dtype=np.int64), np.empty(0))
 
 
-def summed(items: Ints, scores: Floats, size: int) -> Proposal:
+def summed(items: Rows, scores: Floats, size: int) -> Proposal:
     """Scores added up by item, of which there are `size`; those that have decayed to 0 are none."""
     if len(items) * _FEW < size:  # to sort few is quicker than to lay out all
         found, place, order = _grouped(items)
@@ -61,7 +63,7 @@ def summed(items: Ints, scores: Floats, size: int) -> Proposal:
     return Proposal(found, total[found])
 
 
-def _grouped(items: Ints) -> tuple[Ints, Ints, Ints]:
+def _grouped(items: Rows) -> tuple[Ints, Ints, Ints]:
     """Each item once, ascending; and in a stable order by item, which of them each is, and whence.
 
     Item and place are sorted as one number, which is several times as quick as sorting places.
