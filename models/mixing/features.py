@@ -60,28 +60,40 @@ def describe(
     1/steps to where it was last, ln(1 + times), and 1/(1 + ln(1 + minutes)) since. Of the moment:
     ln(1 + length of the history)/4 and ln(1 + hours since its end)/8.
     """
-    blocks = [_by_source(proposal, items, top) for proposal in proposals.values()]
-    blocks += [_of_item(memory, question, items), _of_pair(question, items)]
-    blocks.append(np.broadcast_to(_of_moment(question), (len(items), len(OF_MOMENT))))
-    return np.concatenate(blocks, axis=1, dtype=np.float32)
-
-
-def _by_source(proposal: Proposal, items: Ints, top: int) -> Features:
-    found: npt.NDArray[np.float32] = np.zeros((len(items), len(BY_SOURCE)), dtype=np.float32)
-    if not len(proposal):
-        return found
-    best = greatest(proposal.scores, top)
-    best = best[np.argsort(-proposal.scores[best], kind="stable")]
-    rank = np.zeros(len(proposal))
-    rank[best] = 1.0 / np.arange(1, len(best) + 1)
-    place = np.minimum(np.searchsorted(proposal.items, items), len(proposal) - 1)
-    there = proposal.items[place] == items
-    share = proposal.scores[place] / proposal.scores[best[0]]
-    found[:, 0] = share
-    found[:, 1] = np.maximum(1.0 + np.log(np.maximum(share, 1e-9)) / _FLOOR, 0.0)
-    found[:, 2] = rank[place]
-    found[~there] = 0.0
+    said = len(proposals) * len(BY_SOURCE)
+    found = np.empty((len(items), len(names(tuple(proposals)))), dtype=np.float32)
+    found[:, :said] = _by_source(list(proposals.values()), items, top)
+    at_item, at_pair = said + len(OF_ITEM), said + len(OF_ITEM) + len(OF_PAIR)
+    found[:, said:at_item] = _of_item(memory, question, items)
+    found[:, at_item:at_pair] = _of_pair(question, items)
+    found[:, at_pair:] = _of_moment(question)
     return found
+
+
+def _by_source(proposals: Sequence[Proposal], items: Ints, top: int) -> Features:
+    """[C, 3S], of all sources at once: there are many, and each says little.
+
+    The best of a source are all among the candidates, so ranks among these are ranks among all.
+    """
+    found = np.zeros((len(items), len(proposals), len(BY_SOURCE)), dtype=np.float32)
+    sizes = [len(proposal) for proposal in proposals]
+    if not len(items) or not sum(sizes):
+        return found.reshape(len(items), len(proposals) * len(BY_SOURCE))
+    said = np.concatenate([proposal.items for proposal in proposals])
+    number = np.zeros(max(said.max(), items[-1]) + 1, dtype=np.min_scalar_type(len(items)))
+    number[items] = np.arange(1, len(items) + 1)
+    there = np.flatnonzero(number[said])
+    place = number[said[there]].astype(np.int64) - 1
+    source = np.repeat(np.arange(len(proposals)), sizes)[there]
+    scores = np.concatenate([proposal.scores for proposal in proposals])[there]
+    greatest_of = np.asarray([proposal.scores.max(initial=0.0) for proposal in proposals])
+    share = scores / greatest_of[source]
+    found[place, source, 0] = share
+    found[place, source, 1] = np.maximum(1.0 + np.log(np.maximum(share, 1e-9)) / _FLOOR, 0.0)
+    best = np.lexsort((-scores, source))
+    rank = 1 + np.arange(len(best)) - np.searchsorted(source, source)
+    found[place[best], source, 2] = np.where(rank <= top, 1.0 / rank, 0.0)
+    return found.reshape(len(items), -1)
 
 
 def _of_item(memory: FastMemory, question: Question, items: Ints) -> Features:

@@ -13,10 +13,10 @@ def hop(graph: Graph, items: Ints, weights: Floats, size: int, power: float = 1.
     """Σ_a weight(a) · w(a → b) / (Σ_c w(a → c))^power."""
     rows = graph.weights[items].astype(np.float64)
     total = rows.sum(axis=1)
-    scale = weights / np.where(total > 0.0, total, 1.0) ** power
-    neighbours = graph.neighbours[items]
-    there = neighbours != NONE
-    return summed(neighbours[there], (rows * scale[:, None])[there], size)
+    rows *= (weights / np.where(total > 0.0, total, 1.0) ** power)[:, None]
+    neighbours = graph.neighbours[items].ravel()
+    there = np.flatnonzero(neighbours != NONE)
+    return summed(neighbours[there], rows.ravel()[there], size)
 
 
 class Covisits:

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from models.memory.memory import FastMemory
 from models.memory.sessions import NONE
-from models.sources.question import NOTHING, Floats, Ints, Proposal, Question, greatest, summed
+from models.sources.question import (
+    NOTHING,
+    Floats,
+    Ints,
+    Proposal,
+    Question,
+    Rows,
+    greatest,
+    summed,
+)
+
+Places = npt.NDArray[np.bool_]
 
 _LATER = 1e-12
 """Per second: among equals the latest session is looked at first."""
@@ -59,16 +71,13 @@ class Neighbours:
         sessions = memory.sessions
         found = sessions.found[items]
         there = found != NONE
-        similar = np.bincount(
-            found[there],
-            weights=np.broadcast_to(weights[:, None], found.shape)[there],
-            minlength=sessions.capacity,
-        )
-        if question.user is not None and question.user in sessions.slots:
-            similar[sessions.slots[question.user]] = 0.0
-        slots = np.flatnonzero(similar)
+        shared = np.broadcast_to(weights[:, None], found.shape)[there]
+        similar = summed(found[there], shared, sessions.capacity)
+        own = NONE if question.user is None else sessions.slots.get(question.user, NONE)
+        others = similar.items != own
+        slots: Ints = similar.items[others]
         if len(slots) > self.looked_at:
-            near = similar[slots] + _LATER * sessions.times[slots, -1]
+            near = similar.scores[others] + _LATER * sessions.times[slots, -1]
             slots = slots[greatest(near, self.looked_at)]
         return slots
 
@@ -76,20 +85,27 @@ class Neighbours:
         self, memory: FastMemory, question: Question, items: Ints, weights: Floats, slots: Ints
     ) -> Proposal:
         sessions = memory.sessions
-        weight_of = np.zeros(memory.num_items + 1)
-        weight_of[items] = weights
         rows = sessions.items[slots]
-        shared = weight_of[rows]  # a free place is the last entry, 0
-        similar = shared.sum(axis=1) / np.sqrt(np.maximum(sessions.sizes[slots], 1))
+        number = np.zeros(memory.num_items + 1, dtype=np.min_scalar_type(len(items)))
+        number[items] = np.arange(1, len(items) + 1)
+        shared = number[rows]  # which of the items, from 1; a free place is the last entry, 0
+        at = np.flatnonzero(shared)
+        weight = weights[shared.ravel()[at] - 1]
+        sums = np.bincount(at // sessions.length, weights=weight, minlength=len(slots))
+        similar: Floats = sums / np.sqrt(np.maximum(sessions.sizes[slots], 1))
         age = np.maximum(question.now_s - sessions.times[slots, -1], 0.0)
         similar *= np.exp2(-age / memory.half_life_s)
-        if len(slots) > self.num_neighbours:
-            best = greatest(similar, self.num_neighbours)
-            rows, shared, similar = rows[best], shared[best], similar[best]
-        given = np.repeat(similar[:, None], rows.shape[1], axis=1)
+        best = greatest(similar, self.num_neighbours)
+        return self._given(rows[best], shared[best] > 0, similar[best], memory.num_items)
+
+    def _given(self, rows: Rows, shared: Places, similar: Floats, num_items: int) -> Proposal:
+        """What the neighbours [n, L] give to their items."""
+        length = rows.shape[1]
+        there = np.flatnonzero(rows != NONE)
+        owner = there // length
+        given = similar[owner]
         if self.decay is not None:
-            places = np.arange(rows.shape[1])
-            latest = np.where(shared > 0.0, places, -1).max(axis=1)
-            given *= np.exp2(-np.abs(places - latest[:, None]) / self.decay)
-        there = rows != NONE
-        return summed(rows[there], given[there], memory.num_items)
+            latest = np.where(shared, np.arange(length), -1).max(axis=1)
+            fade = np.exp2(-np.arange(length + 1) / self.decay)
+            given *= fade[np.abs(there - owner * length - latest[owner])]
+        return summed(rows.ravel()[there], given, num_items)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.int32] | Ints
+"""As the memory keeps them, or as they are counted with."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -23,14 +25,14 @@ class Question:
     user: int | None = None
     """Key of the user or session, so that it is no neighbour of itself."""
 
-    @property
-    def steps(self) -> Ints:
-        """How many steps back each item lies [H]; a basket is one step, 1 is the latest."""
-        if not len(self.times):
-            return np.empty(0, dtype=np.int64)
-        changes = np.concatenate(([False], self.times[1:] != self.times[:-1]))
-        step = np.cumsum(changes)
-        return np.asarray(step[-1] - step + 1)
+    steps: Ints = field(init=False, repr=False)
+    """How many steps back each item lies [H]; a basket is one step, 1 is the latest."""
+
+    def __post_init__(self) -> None:
+        step = np.zeros(len(self.times), dtype=np.int64)
+        np.cumsum(self.times[1:] != self.times[:-1], out=step[1:])
+        steps = step[-1:] - step + 1  # once for all who ask
+        object.__setattr__(self, "steps", steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +46,34 @@ class Proposal:
         return len(self.items)
 
 
-_FEW = 32
+_FEW = 8
 
 NOTHING = Proposal(np.empty(0, dtype=np.int64), np.empty(0))
 
 
-def summed(items: Ints, scores: Floats, size: int) -> Proposal:
+def summed(items: Rows, scores: Floats, size: int) -> Proposal:
     """Scores added up by item, of which there are `size`; those that have decayed to 0 are none."""
-    if len(items) * _FEW < size:  # sorting few is quicker than laying out all
-        found, place = np.unique(items, return_inverse=True)
-        total: Floats = np.bincount(place, weights=scores).astype(np.float64)
+    if len(items) * _FEW < size:  # to sort few is quicker than to lay out all
+        found, place, order = _grouped(items)
+        total: Floats = np.bincount(place, weights=scores[order]).astype(np.float64)
         there = total > 0.0
-        return Proposal(found[there].astype(np.int64), total[there])
+        return Proposal(found[there], total[there])
     total = np.bincount(items, weights=scores, minlength=size).astype(np.float64)
     found = np.flatnonzero(total > 0.0)
     return Proposal(found, total[found])
+
+
+def _grouped(items: Rows) -> tuple[Ints, Ints, Ints]:
+    """Each item once, ascending; and in a stable order by item, which of them each is, and whence.
+
+    Item and place are sorted as one number, which is several times as quick as sorting places.
+    """
+    bits = max(len(items) - 1, 0).bit_length()
+    keys = np.sort((items.astype(np.int64) << bits) | np.arange(len(items)))
+    order, ordered = keys & ((1 << bits) - 1), keys >> bits
+    first = np.ones(len(items), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return ordered[first], np.cumsum(first) - 1, order
 
 
 def greatest(scores: Floats, size: int) -> Ints:

@@ -13,6 +13,7 @@ from models.mixing.blend import Blend
 from models.mixing.features import names
 from models.mixing.mixer import HIDDEN, Lesson, Mixer
 from models.sources import PRIOR
+from models.sources import SOURCES as KNOWN
 from tests.models.crowds import crowd, stroll
 from tests.models.lessons import SOURCES, lessons
 
@@ -25,10 +26,10 @@ def test_untaught_it_is_reciprocal_rank_fusion(size: int) -> None:
     blend = Blend.of(top=30)
     candidates, said = blend.draft(memory, stroll(size, size, 300))
     fused = dict.fromkeys(candidates.items.tolist(), 0.0)
-    for name, proposal in said.items():
+    for source, proposal in said.items():
         order = sorted(zip(-proposal.scores, proposal.items, strict=True))[:30]
         for rank, (_, item) in enumerate(order, start=1):
-            fused[int(item)] += PRIOR.get(name, 1.0) / rank
+            fused[int(item)] += PRIOR.get(source, 1.0) / rank
     found = Mixer.initial(blend.names, seed=4).scores(candidates.features)
     assert found == pytest.approx(list(fused.values()), rel=1e-5)
 
@@ -103,3 +104,8 @@ def test_before_it_has_learned_the_hidden_layer_says_nothing() -> None:
     assert not torch.equal(initial.weights, other.weights)
     (told,) = lessons(0, 1)
     assert initial.scores(told.features).tolist() == other.scores(told.features).tolist()
+
+
+def test_every_source_is_worth_something_before_anything_is_learned() -> None:
+    assert set(PRIOR) == set(KNOWN)
+    assert min(PRIOR.values()) > 0.0

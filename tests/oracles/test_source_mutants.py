@@ -14,12 +14,12 @@ from models.memory.memory import SLOW, FastMemory
 from models.mixing import blend as blending
 from models.mixing import features
 from models.mixing.blend import Blend
-from models.mixing.features import OF_ITEM, OF_PAIR
+from models.mixing.features import OF_ITEM, OF_PAIR, union
 from models.mixing.hedge import Experts
 from models.mixing.mixer import Lesson, Mixer
 from models.mixing.mixing import Mixing
 from models.sources import SOURCES, Proposal, Question
-from models.sources.covisits import Covisits, Walk, hop
+from models.sources.covisits import Covisits, Walk
 from models.sources.neighbours import Neighbours
 from models.sources.own import Own
 from models.sources.popular import Popular
@@ -34,7 +34,7 @@ Check = Callable[[], None]
 
 COVISITED, WALKED, RULED = Covisits.propose, Walk.propose, Rules.propose
 COMPARED, OWNED = Neighbours.propose, Own.propose
-HOPPED, DRAFTED, UNITED = hop, Blend.draft, features.union
+DRAFTED, UNITED = Blend.draft, union
 TRAINED, LEARNED, MIXED = Mixer.trained, Experts.after, Mixing.scores
 
 
@@ -212,7 +212,7 @@ MUTANTS: list[tuple[str, Any, str, Any, Check]] = [
         "what sources say is not told",
         features,
         "_by_source",
-        lambda proposal, items, top: np.zeros((len(items), 3), dtype=np.float32),
+        lambda proposals, items, top: np.zeros((len(items), 3 * len(proposals)), dtype=np.float32),
         fuses,
     ),
     ("nothing is told of items", features, "_of_item", zeroed(len(OF_ITEM)), describes),
