@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.content.features import Content
 from models.evaluation.arm import Arm, ArmKind, ArmSetup
 from models.evaluation.arms import KINDS
 from models.evaluation.asking import ask
@@ -161,7 +162,8 @@ class Spy(Arm):
 def _ranks(kind: ArmKind, stream: Stream) -> list[Floats]:
     """Ranks of the targets of users that are no probes."""
     clock = count()
-    setup = ArmSetup(config=SMALL)
+    contents = {item: Content(f"thing number {item}") for item in stream.items.ids}
+    setup = ArmSetup(config=SMALL, contents=contents)
     evaluation = evaluate(stream, [kind], setup, clock=lambda: float(next(clock)))
     run = evaluation.runs[kind.name]
     assert run.error is None
