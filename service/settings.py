@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.config import LearningConfig
 from models.memory.config import MemoryConfig
+from models.sources import SOURCES
 from service.content_settings import ContentSettings
 from service.domain.interactions import IMPRESSION, SKIP
 from service.domain.recommendations import DEFAULT_OBJECTIVE
@@ -94,6 +95,26 @@ class ServingSettings(BaseModel):
     drain_s: float = Field(
         3.0, ge=0, description="seconds between not-ready and the end of accepting on SIGTERM"
     )
+    sources: Annotated[tuple[str, ...], NoDecode] = Field(
+        tuple(SOURCES),
+        description="who proposes candidates beside the network, in JSON; the fast memory's"
+        " process, the learner and the api must agree; `[]`: the network alone",
+    )
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _read_sources(cls, value: Any) -> Any:
+        return _read_json("sources", value, tuple(SOURCES))
+
+    @field_validator("sources")
+    @classmethod
+    def _check_sources(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in SOURCES:
+                raise ValueError(f"{name!r} is no source; there are {', '.join(SOURCES)}")
+            if value.count(name) > 1:
+                raise ValueError(f"{name!r} is named more than once")
+        return value
 
 
 class LearnerSettings(BaseModel):
@@ -219,6 +240,26 @@ class MemorySettings(BaseModel):
         ge=0,
         description="how long the log is kept for a memory that is behind, while less than half"
         " of `FRESHET_LOG__MAX_ENTRIES` stands in it",
+    )
+    lesson_share: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="share of the positive events that the mixer learns from; 0 turns it off",
+    )
+    lessons_per_batch: int = Field(
+        16,
+        ge=0,
+        le=10_000,
+        description="… at most so many of those remembered in one step, which each holds up by"
+        " some 10 ms",
+    )
+    lessons: int = Field(
+        2_048,
+        ge=0,
+        le=100_000,
+        description="… and at most so many kept for the windows to learn from, some 10 kB each in"
+        " Redis; 0 turns it off",
     )
 
     @model_validator(mode="after")

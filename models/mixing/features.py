@@ -38,9 +38,14 @@ def names(sources: Sequence[str]) -> list[str]:
     return [*by_source, *OF_ITEM, *OF_PAIR, *OF_MOMENT]
 
 
+def place_of(sources: Sequence[str], source: str) -> int:
+    """Where what `source` says begins among the features."""
+    return len(BY_SOURCE) * sources.index(source)
+
+
 def place_of_rank(sources: Sequence[str], source: str) -> int:
     """Where the reciprocal rank that `source` gives stands among the features."""
-    return len(BY_SOURCE) * sources.index(source) + BY_SOURCE.index("rank")
+    return place_of(sources, source) + BY_SOURCE.index("rank")
 
 
 def union(proposals: Sequence[Proposal], top: int) -> Ints:
@@ -68,6 +73,11 @@ def describe(
     found[:, at_item:at_pair] = _of_pair(question, items)
     found[:, at_pair:] = _of_moment(question)
     return found
+
+
+def source_columns(proposal: Proposal, items: Ints, top: int) -> Features:
+    """What one source says of items [C], by `BY_SOURCE`: [C, 3]; see `describe`."""
+    return _by_source([proposal], items, top)
 
 
 def _by_source(proposals: Sequence[Proposal], items: Ints, top: int) -> Features:

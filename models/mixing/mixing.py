@@ -82,7 +82,8 @@ class Mixing:
         """What it is after the lessons of an update, the latest last.
 
         The experts are judged by every lesson before anything is learned from it. The trained mixer
-        is taken unless it does worse by more than the margin on lessons that did not teach it.
+        is taken unless it does worse by more than the margin on lessons that did not teach it, or
+        is no number.
         """
         experts = self.experts.after([self._gains(lesson) for lesson in lessons])
         judges = [lesson for at, lesson in enumerate(lessons) if at % JUDGED == JUDGED - 1]
@@ -90,6 +91,7 @@ class Mixing:
         trained = self.mixer.trained(taught, seed=seed)
         before, after = (_mean_rank(mixer, judges) for mixer in (self.mixer, trained))
         kept = len(judges) < ENOUGH or after >= before * (1.0 - MARGIN)
+        kept = kept and bool(torch.isfinite(trained.weights).all())
         mixer = trained if kept else self.mixer
         report = MixingReport(
             lessons=len(lessons),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,26 @@ from service.storage.repeats import Hashes, hashes_of, nothing_remembered, remem
 
 _FEW = 4_096
 _PAGE_EVENTS = 1_000
+
+
+class Arrival(NamedTuple):
+    """An event, and where it stands in the log."""
+
+    position: Position
+    place: int
+    """In its entry."""
+    event: Interaction
+
+
+class Signal(NamedTuple):
+    """A positive event that had not come before, and its weight."""
+
+    arrival: Arrival
+    weight: float
+
+    @property
+    def event(self) -> Interaction:
+        return self.arrival.event
 
 
 class Repeats:
@@ -55,19 +76,23 @@ class Repeats:
             if after >= position:
                 return
 
-    def new(self, entries: Iterable[LogEntry]) -> list[Interaction]:
+    def new(self, entries: Iterable[LogEntry]) -> list[Arrival]:
         """The events that have not come before, which from now on have."""
-        pairs = [(entry.position.ms, event) for entry in entries for event in entry.interactions]
-        if not pairs:
+        arrivals = [
+            Arrival(entry.position, place, event)
+            for entry in entries
+            for place, event in enumerate(entry.interactions)
+        ]
+        if not arrivals:
             return []
-        hashes = hashes_of(event for _, event in pairs)
+        hashes = hashes_of(arrival.event for arrival in arrivals)
         found = []
-        for (ms, event), known, one in zip(
-            pairs, self._window.repeats(hashes), hashes.tolist(), strict=True
+        for arrival, known, one in zip(
+            arrivals, self._window.repeats(hashes), hashes.tolist(), strict=True
         ):
             if not known and one not in self._latest:
-                self._latest[one] = ms
-                found.append(event)
+                self._latest[one] = arrival.position.ms
+                found.append(arrival)
         if len(self._latest) >= _FEW:
             self._settle()
         return found
@@ -84,8 +109,7 @@ class Taken:
 
     position: Position
     """Of its last entry."""
-    signals: Sequence[tuple[Interaction, float]]
-    """Events that had not come before and are positive signals, and their weights."""
+    signals: Sequence[Signal]
     events: int
     repeats: int
     undecodable: int
@@ -115,10 +139,12 @@ class Intake:
             return None
         events = sum(len(entry.interactions) for entry in entries)
         new = self._repeats.new(entries)
-        weighed = ((event, self._weights.weight(event.type, event.value)) for event in new)
+        weighed = (
+            Signal(one, self._weights.weight(one.event.type, one.event.value)) for one in new
+        )
         return Taken(
             position=entries[-1].position,
-            signals=[(event, weight) for event, weight in weighed if weight > 0.0],
+            signals=[signal for signal in weighed if signal.weight > 0.0],
             events=events,
             repeats=events - len(new),
             undecodable=sum(1 for entry in entries if not entry.interactions),

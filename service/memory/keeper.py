@@ -14,11 +14,13 @@ import structlog
 
 from models.memory.memory import SPARED, FastMemory, Observed
 from models.memory.packing import FORMAT, pack_item, pack_session
+from models.mixing.blend import Blend
 from models.vocabulary import Vocabulary
-from service.domain.interactions import START, Interaction
+from service.domain.interactions import START
 from service.domain.weights import EventWeights
 from service.errors import StaleMemory
-from service.memory.intake import Intake, Repeats, Taken
+from service.memory.intake import Intake, Repeats, Signal, Taken
+from service.memory.lessons import Recorder
 from service.memory.opening import rows_of
 from service.memory.status import State, Status
 from service.memory.steps import (
@@ -69,6 +71,7 @@ class Keeper:
         self._stores, self._settings, self._status = stores, settings, status
         self._weights = EventWeights(settings.event_types, settings.positive_from)
         self._config = settings.memory.config()
+        self._recorder = Recorder(Blend.of(settings.serving.sources), settings.memory)
         self._reached = reached
         self._held: Held | None = None
         self._fenced = False
@@ -177,25 +180,27 @@ class Keeper:
         if state is None or (state.epoch, state.commit) != (before.epoch, before.commit):
             raise StaleMemory("the fast memory has been written by another process")
 
-    def _count(self, held: Held, signals: Sequence[tuple[Interaction, float]]) -> Written:
-        """Count the events; the rows that they change."""
+    def _count(self, held: Held, signals: Sequence[Signal]) -> Written:
+        """Count the events; the rows that they change, and what there is to learn from them."""
         if not signals:
             return Written(num_items=len(held.items))
         known, secret = len(held.items), self._stores.secret()
-        users = [user_key(secret, event.user_id) for event, _ in signals]
+        users = [user_key(secret, signal.event.user_id) for signal in signals]
         events = Observed(
             users=np.array(users, dtype=np.uint64),
-            items=held.items.grow(event.item_id for event, _ in signals),
-            times=np.array([event.time_ms / 1_000 for event, _ in signals]),
-            weights=np.array([weight for _, weight in signals]),
+            items=held.items.grow(signal.event.item_id for signal in signals),
+            times=np.array([signal.event.time_ms / 1_000 for signal in signals]),
+            weights=np.array([signal.weight for signal in signals]),
         )
         memory = held.memory
+        lessons = self._recorder.lessons(memory, held.items, signals, events)
         touched = memory.observe(events)
         return Written(
             items={row: pack_item(memory, row) for row in touched.items.tolist()},
             sessions={slot: pack_session(memory, slot) for slot in touched.sessions.tolist()},
             ids=held.items.ids[known:],
             num_items=known,
+            lessons=lessons,
         )
 
     def _renew(self, held: Held, stored: MemoryState) -> None:

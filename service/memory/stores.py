@@ -58,7 +58,7 @@ def open_stores(settings: Settings) -> Iterator[Stores]:
             registry=Registry(engine),
             log=EventLog(client, keys, buries=False),
             archive=Archive(settings.data_dir.absolute() / "archive"),
-            memory=MemoryStore(client, keys, settings.memory.changes),
+            memory=MemoryStore(client, keys, settings.memory.changes, settings.memory.lessons),
             client=client,
             keys=keys,
         )

@@ -153,6 +153,11 @@ class Keys:
         return f"{self.prefix}:memory:changes"
 
     @property
+    def memory_lessons(self) -> str:
+        """Stream, bounded: what was asked and what came, for the mixer to learn from."""
+        return f"{self.prefix}:memory:lessons"
+
+    @property
     def memory_keeper(self) -> str:
         """String with a time to live: what the process of the fast memory does."""
         return f"{self.prefix}:memory:keeper"

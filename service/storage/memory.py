@@ -79,6 +79,8 @@ class Written:
     """Of the items whose rows come after those there are."""
     num_items: int = 0
     """Rows that there are before it."""
+    lessons: Sequence[tuple[str, bytes]] = ()
+    """Their names in the stream, ascending, and packed lessons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +100,17 @@ class MemoryStore:
         client: a client that returns bytes, for threads.
         keys: names of the shard.
         changes: commits whose rows are named in the stream of changes, at most.
+        lessons: lessons kept in their stream, at most.
 
     Every method raises `Unavailable` when the server does not answer.
     """
 
-    def __init__(self, client: redis.Redis, keys: Keys, changes: int = 256) -> None:
+    def __init__(
+        self, client: redis.Redis, keys: Keys, changes: int = 256, lessons: int = 2_048
+    ) -> None:
         self._client = client
         self._keys = keys
-        self._changes = changes
+        self._changes, self._lessons = changes, lessons
         script = (files("service.storage") / "memory.lua").read_text()
         self._commit = client.register_script(script)
 
@@ -250,8 +255,12 @@ class MemoryStore:
         with answering("fast memory"):
             return sum(
                 self._client.memory_usage(key) or 0
-                for key in (*self._of(generation), self._keys.memory_changes)
+                for key in (*self._of(generation), *self._streams)
             )
+
+    @property
+    def _streams(self) -> tuple[str, str]:
+        return self._keys.memory_changes, self._keys.memory_lessons
 
     def _of(self, generation: int) -> tuple[str, str, str]:
         keys = self._keys
@@ -275,7 +284,9 @@ class MemoryStore:
     ) -> None:
         args: list[str | bytes | int] = [before.epoch, before.commit, written.num_items]
         args += [self._changes, 0 if after is None else 3, len(written.ids)]
-        args += [len(written.items), len(written.sessions)]
+        args += [len(written.items), len(written.sessions), len(written.lessons)]
+        begins = after is not None and after.position == START
+        args.append(-1 if begins else self._lessons)
         if after is not None:
             args += ["generation", after.generation, "commit", after.commit]
             args += ["state", msgspec.json.encode(after)]
@@ -283,9 +294,11 @@ class MemoryStore:
         for rows in (written.items, written.sessions):
             for row, data in rows.items():
                 args += [row, data]
+        for name, data in written.lessons:
+            args += [name, data]
         if after is not None:
             args += [after.commit, msgspec.msgpack.encode(change)]
-        keys = [self._keys.memory, *self._of(generation), self._keys.memory_changes]
+        keys = [self._keys.memory, *self._of(generation), *self._streams]
         with answering("fast memory"):
             if not self._commit(keys=keys, args=args):
                 raise StaleMemory("the fast memory has been written by another process")

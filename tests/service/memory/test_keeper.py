@@ -249,7 +249,11 @@ def test_too_many_items_are_compacted_and_other_numbers_hold(settings: Settings)
         assert rows(keeper._held.memory) == rows(memory)
         assert keeper._held.items.ids == items.ids
         named = [key.decode() for key in world.stores.client.scan_iter(f"{state_keys(world)}:*")]
-        assert {name.split(":")[3] for name in named} == {str(state.generation), "changes"}
+        assert {name.split(":")[3] for name in named} == {
+            str(state.generation),
+            "changes",
+            "lessons",
+        }
 
 
 def state_keys(world: World) -> str:

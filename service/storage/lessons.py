@@ -1,0 +1,124 @@
+"""Lessons of the mixer: as bytes, and in the stream in which the fast memory leaves them.
+
+The stream is written in the step that moves the memory's position, so each event is told of once or
+not at all. An entry is named by where its event stands in the log, so a stretch of the log is a
+stretch of the stream. It holds no user.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import cast
+
+import msgspec
+import numpy as np
+import redis
+
+from models.mixing.recorded import Recorded
+from service.domain.interactions import Position
+from service.errors import CorruptEntry
+from service.storage.connections import answering
+from service.storage.keys import Keys
+
+FORMAT = 1
+
+_PLACES = 1 << 20
+"""Events of one entry of the log, at most."""
+_LEVEL = 3
+_PAGE = 64
+
+_Packed = tuple[int, tuple[str, ...], str, tuple[str, ...], tuple[str, ...], int, bytes]
+_decoder = msgspec.msgpack.Decoder(_Packed)
+_many = msgspec.msgpack.Decoder(list[bytes])
+
+
+def pack(lesson: Recorded) -> bytes:
+    """One lesson. Features lie column by column: most columns are nearly all zeros."""
+    columns = np.ascontiguousarray(lesson.features.T, dtype="<f2").tobytes()
+    fields = (lesson.sources, lesson.type, lesson.history, lesson.items, lesson.target, columns)
+    return zlib.compress(msgspec.msgpack.encode((FORMAT, *fields)), _LEVEL)
+
+
+def unpack(data: bytes) -> Recorded:
+    """The lesson that `pack` was given.
+
+    Raises:
+        CorruptEntry: it is none, or of a format this release does not know.
+    """
+    try:
+        version, sources, kind, history, items, target, columns = _decoder.decode(
+            zlib.decompress(data)
+        )
+        if version != FORMAT:
+            raise ValueError(f"format {version} is not known")
+        features = np.frombuffer(columns, dtype="<f2").reshape(-1, len(items)).T
+        if not 0 <= target < len(items):
+            raise ValueError("what came is none of the candidates")
+    except (zlib.error, msgspec.DecodeError, ValueError) as error:
+        raise CorruptEntry(f"lesson: {error}") from error
+    return Recorded(sources, kind, history, items, features.astype(np.float16), target)
+
+
+def pack_many(lessons: Sequence[bytes]) -> bytes:
+    """Packed lessons in one file, in their order."""
+    return msgspec.msgpack.encode(list(lessons))
+
+
+def unpack_many(data: bytes) -> list[bytes]:
+    """The inverse of `pack_many`.
+
+    Raises:
+        CorruptEntry: these are none.
+    """
+    try:
+        return _many.decode(data)
+    except msgspec.DecodeError as error:
+        raise CorruptEntry(f"lessons: {error}") from error
+
+
+def lesson_id(position: Position, place: int) -> str:
+    """How the stream names the lesson of the event at `place` of the entry at `position`."""
+    return f"{position.ms}-{position.seq * _PLACES + place}"
+
+
+class Lessons:
+    """Reads the stream.
+
+    Args:
+        client: a client that returns bytes, for threads.
+        keys: names of the shard.
+    """
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+
+    def between(self, after: Position, until: Position, most: int) -> list[tuple[Position, bytes]]:
+        """Where their events stand, and the packed lessons of the log after `after` up to and with
+        `until`: the latest `most`, in the order of the log.
+
+        Raises:
+            Unavailable: the server does not answer.
+        """
+        first, last = lesson_id(after, _PLACES - 1), lesson_id(until, _PLACES - 1)
+        found: list[tuple[Position, bytes]] = []
+        while len(found) < most:
+            with answering("fast memory"):
+                page = self._client.xrevrange(
+                    self._keys.memory_lessons,
+                    max=last,
+                    min=f"({first}",
+                    count=min(_PAGE, most - len(found)),
+                )
+            for name, fields in cast(list[tuple[bytes, dict[bytes, bytes]]], page):
+                found.append((_position(name), fields[b"l"]))
+                last = f"({name.decode()}"
+            if not page:
+                break
+        return found[::-1]
+
+
+def _position(name: bytes) -> Position:
+    ms, number = map(int, name.split(b"-"))
+    return Position(ms, number // _PLACES)
