@@ -15,6 +15,8 @@ from models.continual.method import Method
 from models.continual.methods import chosen_methods
 from models.continual.optimizers import AdamState, RowState
 from models.interactions import Histories
+from models.mixing.bundle import any_mixing_from, mixing_meta, mixing_tensors
+from models.mixing.mixing import Mixing
 from models.nets import Recommender, encoder_of
 from models.parameters import prefixed, stripped
 from models.vocabulary import Vocabulary
@@ -38,6 +40,9 @@ class LearningState:
         counts: how often each item was a positive event, [N] float64.
         memory: histories, probes and pending samples, functions of the log alone.
         updates: how many updates led here.
+        mixing: what ranks the candidates of the network and of the fast memory's sources; None
+            where nobody has asked for one.
+        mixing_until: how far the stream's lessons have taught it, in the words of whoever teaches.
     """
 
     config: LearningConfig
@@ -50,6 +55,8 @@ class LearningState:
     counts: Tensor
     memory: StreamMemory
     updates: int = 0
+    mixing: Mixing | None = None
+    mixing_until: str = ""
 
     @classmethod
     def initial(cls, config: LearningConfig) -> Self:
@@ -106,7 +113,11 @@ class LearningState:
         learning |= prefixed("memory.", remembered)
         return Bundle(
             tensors={
-                "serving": {**self.net.tensors(), "counts": self.counts},
+                "serving": {
+                    **self.net.tensors(),
+                    "counts": self.counts,
+                    **mixing_tensors(self.mixing),
+                },
                 "learning": learning,
             },
             ids={"items": list(self.items.ids), "users": list(self.users.ids)},
@@ -116,6 +127,8 @@ class LearningState:
                 "memory": memory_meta(self.memory),
                 "types": types,
                 "updates": self.updates,
+                "mixing_until": self.mixing_until,
+                **mixing_meta(self.mixing),
             },
         )
 
@@ -149,13 +162,16 @@ class LearningState:
             counts=_counts(bundle),
             memory=memory,
             updates=int(bundle.meta["updates"]),
+            mixing=any_mixing_from(bundle),
+            mixing_until=str(bundle.meta.get("mixing_until", "")),
         )
 
     @classmethod
     def transferred(cls, bundle: Bundle, config: LearningConfig) -> Self:
         """A state that has learned nothing here, and begins with what another one knows.
 
-        Vocabularies, rows, dense weights and how often each item was met are taken over; memory,
+        Vocabularies, rows, dense weights, how often each item was met and the mixing are taken
+        over; memory,
         methods and Adam's moments begin anew. A row's own rate goes on as if it had met a single
         gradient: so it takes to new data at once, and is still one that was learned.
 
@@ -175,6 +191,7 @@ class LearningState:
             users=known.users,
             net=known.net,
             counts=known.counts,
+            mixing=known.mixing,
             dense_state=AdamState.empty(known.net.layout.size),
             row_states={
                 name: RowState(rows.mean_square, rows.count.clamp(max=1.0))

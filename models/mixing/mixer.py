@@ -17,6 +17,8 @@ from models.mixing.features import Features, names
 from models.sources import PRIOR
 
 Floats = npt.NDArray[np.float64]
+Kept = Features | npt.NDArray[np.float16]
+"""Features in half precision, too, as many of them are kept."""
 
 HIDDEN = 32
 
@@ -25,7 +27,7 @@ HIDDEN = 32
 class Lesson:
     """A question that has been answered by what happened: candidates, and which of them came."""
 
-    features: Features
+    features: Kept
     """[C, F]."""
     targets: npt.NDArray[np.int64]
     """Places among the candidates, at least one."""
@@ -72,7 +74,7 @@ class Mixer:
             torch.zeros(1),
         )
 
-    def scores(self, features: Features) -> Floats:
+    def scores(self, features: Kept) -> Floats:
         """How likely each candidate [C] is, up to a factor: higher is better."""
         linear, hidden, bias, outer = _parts(self.weights, len(names(self.sources)))
         with torch.inference_mode():

@@ -103,6 +103,8 @@ class WindowRecord:
     events: int
     rate: float = 1.0
     """What the learning rate is multiplied by."""
+    lessons_digest: str = ""
+    """sha256 (hex) of the file that holds the mixer's lessons; empty where there is none."""
     reason: str | None = None
     """Why the gate refused it."""
 

@@ -63,6 +63,7 @@ class Aftermath:
         self._presence.hint(head.generation)
         self._reached(NOTIFIED)
         self._prune(head)
+        self._drop_lessons()
         if not keep_files:
             self._drop_files()
         self._stores.archive.compact()
@@ -119,6 +120,13 @@ class Aftermath:
         registry.prune({record.version for record in records} - kept)
         self._stores.checkpoints.prune(
             [(record.version, record.digest) for record in registry.with_files()]
+        )
+
+    def _drop_lessons(self) -> None:
+        """Drop the mixer's lessons but those of the window in work: nobody learns others again."""
+        open_ones = self._stores.registry.windows(statuses=(WindowStatus.OPEN,))
+        self._stores.archive.keep_lessons(
+            {(draw_name(one.start, one.parent), one.lessons_digest) for one in open_ones}
         )
 
     def _drop_files(self) -> None:

@@ -7,7 +7,7 @@ once more on top, with their recorded seeds and draws, by the same function.
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from models.config import LearningConfig
 from models.continual.state import LearningState
@@ -16,6 +16,7 @@ from service.errors import CorruptCheckpoint
 from service.learner.child import Run
 from service.learner.learning import Learning, Lesson, Progress
 from service.learner.opening import Opening
+from service.learner.states import States
 from service.learner.stores import Stores
 from service.storage.checkpoints import CheckpointStore
 
@@ -25,15 +26,22 @@ class CatchUp:
 
     Args:
         stores: where windows and their draws are kept.
+        states: the tip's mixing is taken over, which the archive cannot teach again.
         opening: reads back what windows hold.
         learning: the update and the gate.
         config: what it was trained with.
     """
 
     def __init__(
-        self, stores: Stores, opening: Opening, learning: Learning, config: LearningConfig
+        self,
+        stores: Stores,
+        states: States,
+        opening: Opening,
+        learning: Learning,
+        config: LearningConfig,
     ) -> None:
         self._stores = stores
+        self._states = states
         self._opening = opening
         self._learning = learning
         self._config = config
@@ -54,6 +62,8 @@ class CatchUp:
         for window in windows:
             material = self._opening.material(window)
             state = self._learning.learn(state, window, material, progress).state
+        tip = self._states.as_it_was(head.tip)
+        state = replace(state, mixing=tip.mixing, mixing_until=tip.mixing_until)
         verdict = self._learning.judge(head, state, state.memory.pending, champion, run.seed)
         return Lesson(
             state=state,

@@ -45,6 +45,7 @@ from service.learner.states import EncoderChanged, States
 from service.learner.status import State, Status
 from service.learner.steps import Reached, go_on
 from service.learner.stores import Stores
+from service.learner.tutor import Tutor, taught_until
 from service.learner.unlearned import Unlearned
 from service.learner.watch import Watch
 from service.settings import Settings
@@ -91,8 +92,10 @@ class Learner:
         self._drift = Drift(stores.registry, settings.drift, config.top_k)
         self._fence = Fence(stores.registry, status.is_another_alive)
         self._archiving = Archiving(self._unlearned, stores.archive, settings.log)
-        self._opening = Opening(stores, self._archiving, signals, config, reached)
-        self._learning = Learning(self._states, device, learn, self._drift, reached)
+        lessons = settings.memory.lessons if settings.serving.sources else 0
+        self._opening = Opening(stores, self._archiving, signals, config, lessons, reached)
+        tutor = Tutor(settings.serving.sources)
+        self._learning = Learning(self._states, device, learn, self._drift, tutor, reached)
         self._committing = Committing(stores, config, reached)
         rebuilding = Rebuilding(stores, signals, config, self._go_on)
         joining = Joining(
@@ -105,7 +108,7 @@ class Learner:
         self._aftermath = Aftermath(stores, settings, rebuilding, joining, reached)
         self._incremental = Incremental(stores.jobs, stores.registry, self._unlearned)
         self._retrain = Retrain(stores, settings, self._unlearned, device)
-        self._catch_up = CatchUp(stores, self._opening, self._learning, config)
+        self._catch_up = CatchUp(stores, self._states, self._opening, self._learning, config)
         self._bulletin = Bulletin(
             stores, self._unlearned, self._watch, self._drift, self._archiving, status
         )
@@ -189,7 +192,8 @@ class Learner:
         if cut is None:
             return False
         if cut.events:
-            self._learn(head, self._opening.open(head, cut, reaction.rate))
+            taught = taught_until(self._states.as_it_was(head.tip))
+            self._learn(head, self._opening.open(head, cut, reaction.rate, taught))
         else:  # what could not be decoded alone: no window comes to take it along
             passed = self._stores.registry.pass_by(head, cut.end)
             self._bulletin.waiting(passed, self._incremental.job_id)
@@ -202,7 +206,7 @@ class Learner:
             lesson = given_up(window, deaths)
         else:
             try:
-                material = self._opening.material(window)
+                material = self._opening.material(window, with_lessons=True)
             except LostDraw as error:
                 log.warning("a window is cut anew", window=window.window_id, error=str(error))
                 self._stores.registry.withdraw(head, window)

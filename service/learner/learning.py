@@ -23,6 +23,7 @@ from service.learner.metrics import lesson_metrics, old_change
 from service.learner.opening import Material
 from service.learner.states import States
 from service.learner.steps import JUDGED, LEARNED, SCORED, Reached
+from service.learner.tutor import Tutor
 
 log = structlog.get_logger()
 
@@ -72,16 +73,24 @@ class Learning:
         device: where torch computes, `cpu` or `cuda`.
         learn: the update itself.
         drift: what watches the scores.
+        tutor: teaches the mixing.
         reached: called at each named step.
     """
 
     def __init__(
-        self, states: States, device: str, learn: LearnWindow, drift: Drift, reached: Reached
+        self,
+        states: States,
+        device: str,
+        learn: LearnWindow,
+        drift: Drift,
+        tutor: Tutor,
+        reached: Reached,
     ) -> None:
         self._states = states
         self._device = device
         self._learn = learn
         self._drift = drift
+        self._tutor = tutor
         self._reached = reached
 
     def lesson(
@@ -112,11 +121,12 @@ class Learning:
             log.exception("learning failed; the window is refused", window=window.window_id)
             return _refused(f"Learning failed: {type(error).__name__}: {error}"[:500], metrics)
         update_s = time.perf_counter() - began
+        state, mixing = self._tutor.taught(tip, candidate.state, material.lessons, window.seed)
         self._reached(LEARNED)
-        verdict = self.judge(head, candidate.state, candidate.holdout, champion, window.seed)
+        verdict = self.judge(head, state, candidate.holdout, champion, window.seed)
         self._reached(JUDGED)
         return Lesson(
-            state=candidate.state,
+            state=state,
             admitted=candidate.admitted,
             accepted=verdict.accepted,
             gate=asdict(verdict),
@@ -127,6 +137,7 @@ class Learning:
                 "update_s": round(update_s, 3),
                 "positions_per_s": round(candidate.report.positions / max(update_s, 1e-9), 1),
                 "old_change": old_change(verdict),
+                **mixing,
             },
         )
 

@@ -27,6 +27,7 @@ def facts(window: WindowRecord) -> dict[str, Any]:
         "parent": window.parent,
         "seed": window.seed,
         "draw_digest": window.draw_digest,
+        "lessons_digest": window.lessons_digest,
         "events": window.events,
         "rate": window.rate,
     }

@@ -7,12 +7,13 @@ that was fenced while it slept has no bounds of its own to write.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from models.config import LearningConfig
 from models.continual.replay import draw_size
 from models.interactions import Event, Sample
+from service.domain.interactions import START, Position
 from service.domain.versions import Head, WindowRecord
 from service.learner.archiving import Archiving
 from service.learner.drawing import window_seed
@@ -21,6 +22,7 @@ from service.learner.signals import Signals
 from service.learner.steps import ARCHIVED, DRAWN, OPENED, Reached
 from service.learner.stores import Stores
 from service.learner.unlearned import Cut
+from service.storage.lessons import Told
 from service.storage.parquet import ArchivedEvent
 
 
@@ -32,6 +34,8 @@ class Material:
     """Without repeats, in the order of the log."""
     repeats: int
     draw: list[Sample]
+    lessons: Sequence[Told] = ()
+    """For the mixer, in the order of the log."""
 
     @classmethod
     def unread(cls) -> Material:
@@ -48,18 +52,23 @@ class Opening:
         archiving: Archiving,
         signals: Signals,
         config: LearningConfig,
+        max_lessons: int,
         reached: Reached,
     ) -> None:
         self._stores = stores
         self._archiving = archiving
         self._signals = signals
         self._config = config
+        self._max_lessons = max_lessons
         self._reached = reached
 
-    def open(self, head: Head, cut: Cut, rate: float = 1.0) -> WindowRecord:
+    def open(
+        self, head: Head, cut: Cut, rate: float = 1.0, taught: Position = START
+    ) -> WindowRecord:
         """Commit the window after the head's position up to the cut's end.
 
         Args:
+            taught: up to where lessons have taught the tip's mixing.
             rate: what the learning rate is multiplied by, whoever learns it and how often.
 
         Raises:
@@ -70,6 +79,9 @@ class Opening:
         seed = window_seed(self._config.seed, start, head.tip)
         draw = self._stores.buffer.draw(draw_size(self._config, events), seed)
         digest = self._stores.archive.write_draw(draw_name(start, head.tip), draw)
+        lessons = self._stores.archive.write_lessons(
+            draw_name(start, head.tip), self._lessons(taught, start, cut.end)
+        )
         self._reached(DRAWN)
         window = self._stores.registry.open_window(
             head,
@@ -79,14 +91,18 @@ class Opening:
             draw_digest=digest,
             events=cut.events,
             rate=rate,
+            lessons_digest=lessons,
         )
         self._reached(OPENED)
         return window
 
-    def material(self, window: WindowRecord) -> Material:
+    def material(self, window: WindowRecord, *, with_lessons: bool = False) -> Material:
         """What `window` holds, as it was when it was opened.
 
         The archive is seen to first.
+
+        Args:
+            with_lessons: read the mixer's, too, which are kept while the window is in work.
 
         Raises:
             LostDraw: its draw is not what was recorded.
@@ -97,7 +113,22 @@ class Opening:
         events, repeats = self._events(self._stores.archive.read(window.start, window.end))
         name = draw_name(window.start, window.parent)
         draw = self._stores.archive.read_draw(name, window.draw_digest)
-        return Material(events, repeats, draw)
+        lessons: Sequence[Told] = ()
+        if with_lessons and window.lessons_digest:
+            lessons = self._stores.archive.read_lessons(name, window.lessons_digest)
+        return Material(events, repeats, draw, lessons)
+
+    def _lessons(self, taught: Position, start: Position, end: Position) -> list[Told]:
+        """The latest lessons behind `taught`, without those of stretches that were refused or
+        undone: these teach nobody."""
+        if not self._max_lessons:
+            return []
+        passed = self._stores.registry.passed_by(start) if taught < start else []
+        return [
+            (at, lesson)
+            for at, lesson in self._stores.lessons.between(taught, end, self._max_lessons)
+            if not any(after < at <= until for after, until in passed)
+        ]
 
     def _events(self, archived: Iterable[ArchivedEvent]) -> tuple[list[Event], int]:
         """Events without repeats, and the number of these."""

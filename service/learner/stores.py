@@ -17,6 +17,7 @@ from service.storage.checkpoints import CheckpointStore
 from service.storage.event_log import EventLog
 from service.storage.jobs import Jobs
 from service.storage.keys import Keys
+from service.storage.lessons import Lessons
 from service.storage.memory import MemoryStore
 from service.storage.registry import Registry
 from service.storage.replay import ReplayBuffer
@@ -33,6 +34,7 @@ class Stores:
     checkpoints: CheckpointStore
     buffer: ReplayBuffer
     memory: MemoryStore
+    lessons: Lessons
     client: redis.Redis
     keys: Keys
     data_dir: Path
@@ -77,6 +79,7 @@ def open_stores(settings: Settings) -> Iterator[Stores]:
                 client, keys, settings.learning.replay_size, settings.learning.replay_bytes
             ),
             memory=MemoryStore(client, keys, settings.memory.changes),
+            lessons=Lessons(client, keys),
             client=client,
             keys=keys,
             data_dir=data_dir,

@@ -5,15 +5,15 @@ slept, a merge in work) reading takes each position from one of them: see `servi
 Beside the events stands the learner's finding whether each one is a repeat, and the hash by which
 it was found.
 
-The replay draws of windows lie beside them, named by their digest. What packs them brings torch
-along, so it is imported where it is used: who reads events alone is spared 250 MB and seconds.
+The replay draws of windows and the mixer's lessons lie beside them, named by their digest. What
+packs draws brings torch along, so it is imported where it is used: who reads events alone is spared
+250 MB and seconds.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,11 +23,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from service.domain.interactions import MAX_TIME_MS, START, LogEntry, Position
-from service.errors import Conflict, LostDraw
+from service.errors import Conflict
 from service.storage import parquet
 from service.storage.chain import Link, chain, file_name, files
 from service.storage.compaction import compact
+from service.storage.drawn import Drawn
 from service.storage.durable import Step, no_step, write_file
+from service.storage.lessons import Told
+from service.storage.lessons import pack_many as pack_lessons
+from service.storage.lessons import unpack_many as unpack_lessons
 from service.storage.parquet import ArchivedEvent
 
 if TYPE_CHECKING:
@@ -47,10 +51,10 @@ class Archive:
 
     def __init__(self, directory: Path, *, step: Step = no_step) -> None:
         self._events = directory / "events"
-        self._draws = directory / "draws"
+        self._draws = Drawn(directory / "draws", step)
+        self._lessons = Drawn(directory / "lessons", step)
         self._step = step
         self._events.mkdir(parents=True, exist_ok=True)
-        self._draws.mkdir(parents=True, exist_ok=True)
 
     def end(self) -> Position:
         """The last position that is archived; START for an empty archive."""
@@ -179,12 +183,7 @@ class Archive:
         """
         from service.storage.samples import pack_many
 
-        data = pack_many(samples)
-        digest = sha256(data).hexdigest()
-        path = self._draw(window, digest)
-        if not path.exists():
-            write_file(path, data, self._step)
-        return digest
+        return self._draws.write(window, pack_many(samples))
 
     def read_draw(self, window: str, digest: str) -> list[Sample]:
         """The samples drawn for a window.
@@ -194,23 +193,27 @@ class Archive:
         """
         from service.storage.samples import unpack_many
 
-        try:
-            data = self._draw(window, digest).read_bytes()
-        except OSError as error:
-            raise LostDraw(f"the draw of window {window} cannot be read") from error
-        if sha256(data).hexdigest() != digest:
-            raise LostDraw(f"the draw of window {window} is not what was recorded")
-        return unpack_many(data)
+        return unpack_many(self._draws.read(window, digest))
 
     def keep_draws(self, kept: Collection[tuple[str, str]]) -> None:
         """Drop all draws but these (name, digest)."""
-        names = {self._draw(*one) for one in kept}
-        for path in self._draws.glob("*.msgpack"):
-            if path not in names:
-                path.unlink(missing_ok=True)
+        self._draws.keep(kept)
 
-    def _draw(self, window: str, digest: str) -> Path:
-        return self._draws / f"{window}-{digest[:12]}.msgpack"
+    def write_lessons(self, window: str, told: Sequence[Told]) -> str:
+        """Keep what the mixer is to learn with a window, as `write_draw` keeps the draw."""
+        return self._lessons.write(window, pack_lessons(told))
+
+    def read_lessons(self, window: str, digest: str) -> list[Told]:
+        """The lessons of a window, in the order of the log.
+
+        Raises:
+            LostDraw: as for `read_draw`.
+        """
+        return unpack_lessons(self._lessons.read(window, digest))
+
+    def keep_lessons(self, kept: Collection[tuple[str, str]]) -> None:
+        """Drop the lessons of all windows but these (name, digest)."""
+        self._lessons.keep(kept)
 
     def _each(
         self, after: Position, until: Position | None, read: Callable[[Link], Iterable[T]]

@@ -23,6 +23,9 @@ from service.storage.keys import Keys
 
 FORMAT = 1
 
+Told = tuple[Position, bytes]
+"""Where a lesson's event stands in the log, and the packed lesson."""
+
 _PLACES = 1 << 20
 """Events of one entry of the log, at most."""
 _LEVEL = 3
@@ -30,7 +33,7 @@ _PAGE = 64
 
 _Packed = tuple[int, tuple[str, ...], str, tuple[str, ...], tuple[str, ...], int, bytes]
 _decoder = msgspec.msgpack.Decoder(_Packed)
-_many = msgspec.msgpack.Decoder(list[bytes])
+_many = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
 
 
 def pack(lesson: Recorded) -> bytes:
@@ -60,20 +63,20 @@ def unpack(data: bytes) -> Recorded:
     return Recorded(sources, kind, history, items, features.astype(np.float16), target)
 
 
-def pack_many(lessons: Sequence[bytes]) -> bytes:
-    """Packed lessons in one file, in their order."""
-    return msgspec.msgpack.encode(list(lessons))
+def pack_many(lessons: Sequence[Told]) -> bytes:
+    """Lessons in one file, in their order."""
+    return msgspec.msgpack.encode([(str(position), data) for position, data in lessons])
 
 
-def unpack_many(data: bytes) -> list[bytes]:
+def unpack_many(data: bytes) -> list[Told]:
     """The inverse of `pack_many`.
 
     Raises:
         CorruptEntry: these are none.
     """
     try:
-        return _many.decode(data)
-    except msgspec.DecodeError as error:
+        return [(Position.parse(position), data) for position, data in _many.decode(data)]
+    except (msgspec.DecodeError, ValueError) as error:
         raise CorruptEntry(f"lessons: {error}") from error
 
 
@@ -94,15 +97,15 @@ class Lessons:
         self._client = client
         self._keys = keys
 
-    def between(self, after: Position, until: Position, most: int) -> list[tuple[Position, bytes]]:
-        """Where their events stand, and the packed lessons of the log after `after` up to and with
-        `until`: the latest `most`, in the order of the log.
+    def between(self, after: Position, until: Position, most: int) -> list[Told]:
+        """The lessons of the log after `after` up to and with `until`: the latest `most`, in the
+        order of the log.
 
         Raises:
             Unavailable: the server does not answer.
         """
         first, last = lesson_id(after, _PLACES - 1), lesson_id(until, _PLACES - 1)
-        found: list[tuple[Position, bytes]] = []
+        found: list[Told] = []
         while len(found) < most:
             with answering("fast memory"):
                 page = self._client.xrevrange(

@@ -54,6 +54,7 @@ def window_record(row: Window) -> WindowRecord:
         end=Position(row.end_ms, row.end_seq),
         seed=row.seed,
         draw_digest=row.draw_digest,
+        lessons_digest=row.lessons_digest,
         status=WindowStatus(row.status),
         events=row.events,
         rate=row.rate,

@@ -67,8 +67,10 @@ class Registry(Lookups):
         draw_digest: str,
         events: int,
         rate: float = 1.0,
+        lessons_digest: str = "",
     ) -> WindowRecord:
-        """Make a window a fact: its bounds, seed, draw and rate stand before work on it begins.
+        """Make a window a fact: its bounds, seed, draw, lessons and rate stand before work on it
+        begins.
 
         Raises:
             StaleHead: the head has moved.
@@ -87,6 +89,7 @@ class Registry(Lookups):
                 end_seq=end.seq,
                 seed=seed,
                 draw_digest=draw_digest,
+                lessons_digest=lessons_digest,
                 status=WindowStatus.OPEN.value,
                 events=events,
                 rate=rate,

@@ -97,6 +97,7 @@ class Window(Table):
     end_seq: Mapped[int]
     seed: Mapped[int]
     draw_digest: Mapped[str] = mapped_column(String(64))
+    lessons_digest: Mapped[str] = mapped_column(String(64), server_default=text("''"))
     status: Mapped[str] = mapped_column(String(16))
     events: Mapped[int]
     rate: Mapped[float] = mapped_column(Float, server_default=text("1.0"))
