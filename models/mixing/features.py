@@ -76,8 +76,17 @@ def describe(
 
 
 def source_columns(proposal: Proposal, items: Ints, top: int) -> Features:
-    """What one source says of items [C], by `BY_SOURCE`: [C, 3]; see `describe`."""
-    return _by_source([proposal], items, top)
+    """What one source says of items [C], by `BY_SOURCE`: [C, 3]; see `describe`.
+
+    Args:
+        items: in any order, below 0 where the source does not know the item.
+    """
+    known = items >= 0
+    all_of_them = np.union1d(items[known], proposal.items)
+    columns = _by_source([proposal], all_of_them, top)
+    found: Features = np.zeros((len(items), len(BY_SOURCE)), dtype=np.float32)
+    found[known] = columns[np.searchsorted(all_of_them, items[known])]
+    return found
 
 
 def _by_source(proposals: Sequence[Proposal], items: Ints, top: int) -> Features:

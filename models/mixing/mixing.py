@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.mixing.features import Features, place_of_rank
+from models.mixing.features import place_of_rank
 from models.mixing.hedge import MIXER, Experts
-from models.mixing.mixer import Floats, Lesson, Mixer
+from models.mixing.mixer import Floats, Kept, Lesson, Mixer
 
 LIST = 20
 """Places of a list that count."""
@@ -64,7 +64,7 @@ class Mixing:
     def sources(self) -> tuple[str, ...]:
         return self.mixer.sources
 
-    def scores(self, features: Features) -> Floats:
+    def scores(self, features: Kept) -> Floats:
         """Of candidates [C], better with a higher one: the mixer's, or by whom the leader names.
 
         Where a single source has been right more often than the mixer, its own order comes first,

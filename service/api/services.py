@@ -143,7 +143,7 @@ async def open_services(
         stack.callback(waiting_client.close)
         engine = database.connect(database.database_url(settings), timeout_s=_DATABASE_S)
         stack.callback(engine.dispose)
-        mixture = Mixture(lambda: services.memory.mirror, Blend.of())
+        mixture = Mixture(lambda: services.memory.mirror, Blend.of(settings.serving.sources))
         ranker = Ranker(metrics, mixture)
         stack.push_async_callback(ranker.close)
 

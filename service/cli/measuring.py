@@ -121,6 +121,8 @@ class Measuring:
             window=asked["window"],
             weights_windows=asked["weights_windows"],
             contents=self._contents,
+            memory=self._settings.memory.config(),
+            sources=self._settings.serving.sources,
         )
         return evaluate(
             self._stream,

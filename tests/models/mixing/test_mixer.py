@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.mixing.features import Features, names, place_of_rank
-from models.mixing.mixer import Lesson, Mixer
+from models.mixing.features import names, place_of_rank
+from models.mixing.mixer import Kept, Lesson, Mixer
 from tests.models.lessons import SOURCES, hits, lessons
 
 UNTAUGHT = Mixer.initial(SOURCES, seed=1)
@@ -67,7 +67,7 @@ def test_what_is_of_no_use_does_not_matter() -> None:
     assert shares["fourth"] < 0.5 * shares["first"]
 
 
-def without(features: Features, source: str) -> Features:
+def without(features: Kept, source: str) -> Kept:
     """The features as they are where a source says nothing."""
     found = features.copy()
     rank = place_of_rank(SOURCES, source)

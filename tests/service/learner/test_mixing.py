@@ -74,7 +74,7 @@ def two(settings: Settings) -> Iterator[Both]:
 def chain(count: int, seed: int, items: int = 30) -> list[Interaction]:
     """Everybody goes along one ring, each from somewhere: what follows what is always right."""
     generator, at = np.random.default_rng(seed), 0
-    found = []
+    found: list[Interaction] = []
     while len(found) < count:
         start, user = int(generator.integers(items)), f"{seed}-{at}"
         at += 1
