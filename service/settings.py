@@ -92,6 +92,20 @@ class ServingSettings(BaseModel):
         "float32",
         description="how item vectors are kept to be searched: in less memory, and more slowly",
     )
+    explore_share: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        allow_inf_nan=False,
+        description="share of an answer's places, rounded down, that items nobody knows well yet"
+        " may have; 0: none, and 0.1 gives two of twenty",
+    )
+    explore_method: Literal["both", "thompson", "new"] = Field(
+        "both",
+        description="how they are found: `thompson` draws scores within what is not known of the"
+        " network's best, `new` takes items with fewer events than"
+        " `FRESHET_CONTENT__FEW_EVENTS`, from the latest",
+    )
     drain_s: float = Field(
         3.0, ge=0, description="seconds between not-ready and the end of accepting on SIGTERM"
     )

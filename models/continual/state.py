@@ -14,6 +14,7 @@ from models.continual.memory import Probes, StreamMemory
 from models.continual.method import Method
 from models.continual.methods import chosen_methods
 from models.continual.optimizers import AdamState, RowState
+from models.continual.precision import vector_precision
 from models.interactions import Histories
 from models.mixing.bundle import any_mixing_from, mixing_meta, mixing_tensors
 from models.mixing.mixing import Mixing
@@ -112,14 +113,7 @@ class LearningState:
         remembered, types = memory_tensors(self.memory, self.items, self.users)
         learning |= prefixed("memory.", remembered)
         return Bundle(
-            tensors={
-                "serving": {
-                    **self.net.tensors(),
-                    "counts": self.counts,
-                    **mixing_tensors(self.mixing),
-                },
-                "learning": learning,
-            },
+            tensors={"serving": self._serving(), "learning": learning},
             ids={"items": list(self.items.ids), "users": list(self.users.ids)},
             meta={
                 "format": FORMAT,
@@ -131,6 +125,14 @@ class LearningState:
                 **mixing_meta(self.mixing),
             },
         )
+
+    def _serving(self) -> dict[str, Tensor]:
+        """What answers are made of: the net, how often items were met, the mixing, and how firmly
+        items are known where that can be said."""
+        found = {**self.net.tensors(), "counts": self.counts, **mixing_tensors(self.mixing)}
+        examples = float(self.counts.sum()) / max(self.updates, 1)
+        precision = vector_precision(self.methods.values(), self.net, examples)
+        return found if precision is None else {**found, "precision": precision}
 
     @classmethod
     def restore(cls, bundle: Bundle, config: LearningConfig) -> Self:

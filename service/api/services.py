@@ -27,6 +27,7 @@ from service.online import reported
 from service.serving.catalogue_feed import CatalogueFeed
 from service.serving.content import ContentFeed
 from service.serving.content_vectoriser import make_vectoriser
+from service.serving.exploring import Explorer
 from service.serving.export import Export
 from service.serving.hints import follow_hints
 from service.serving.lists import ListsFeed
@@ -144,7 +145,7 @@ async def open_services(
         engine = database.connect(database.database_url(settings), timeout_s=_DATABASE_S)
         stack.callback(engine.dispose)
         mixture = Mixture(lambda: services.memory.mirror, Blend.of(settings.serving.sources))
-        ranker = Ranker(metrics, mixture)
+        ranker = Ranker(metrics, mixture, Explorer.of(settings))
         stack.push_async_callback(ranker.close)
 
         keys = Keys(settings.namespace)

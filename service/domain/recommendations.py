@@ -10,6 +10,9 @@ from service.domain.rules import NO_RULES, Rules
 MODEL, TRENDING, POPULAR, LATEST = "model", "trending", "popular", "latest"
 """Where an item of an answer comes from, in the order in which answers are filled."""
 
+EXPLORE = "explore"
+"""… or from the share of the places that is kept for what is not known well."""
+
 PERSONALIZED, SESSION, FALLBACK = "personalized", "session", "fallback"
 """What an answer rests on: a user's history, a history in the request, or neither."""
 
@@ -61,7 +64,7 @@ class RecommendedItem:
     item_id: str
     score: float
     source: str
-    """`model`, `trending`, `popular` or `latest`."""
+    """`model`, `trending`, `popular`, `latest` or `explore`."""
     because: tuple[str, ...] | None = None
     """History items that spoke most for it, strongest first, when they were asked for."""
     sources: tuple[str, ...] | None = None

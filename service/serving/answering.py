@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from service.domain.recommendations import MODEL, Query, Recommendation
+from service.domain.recommendations import EXPLORE, MODEL, Query, Recommendation
 from service.errors import FreshetError
 from service.logs import get_logger
 from service.serving.backlog import Backlog
 from service.serving.content_newcomers import Ranked
 from service.serving.explain import explain
-from service.serving.filling import Scene, fill, recommendation
+from service.serving.exploring import Explorer
+from service.serving.filling import NOTHING_EXPLORED, Explored, Scene, fill, recommendation
 from service.serving.mixture import Mixed, Mixture
 from service.serving.retrieval import Found, Want, knows, retrieve
 from service.serving.rules import Eligibility, is_plain
@@ -41,6 +42,12 @@ class Task:
     """Ranks without the model, in its place."""
 
     @property
+    def explores(self) -> bool:
+        """Whether items may stand in it that are not thought best: it recommends, and neither
+        lists nor compares."""
+        return self.want is not None and self.want.like is None
+
+    @property
     def cost(self) -> int:
         """In plain answers; to explain one takes an encoding per item of the history, and rules
         take the more candidates."""
@@ -54,11 +61,13 @@ class Answering:
 
     Args:
         mixture: ranks what the model ranked anew, beside what others propose; None: the model does.
+        explorer: proposes what else recommendations may hold; None: nothing.
     """
 
-    def __init__(self, mixture: Mixture | None = None) -> None:
+    def __init__(self, mixture: Mixture | None = None, explorer: Explorer | None = None) -> None:
         self._backlog = Backlog()
         self._mixture = mixture
+        self._explorer = explorer
 
     def make(self, tasks: Sequence[Task]) -> list[Recommendation]:
         """One answer per task, in their order; all tasks rest on the same model.
@@ -69,7 +78,7 @@ class Answering:
         mixed: dict[int, Mixed] = {}
         failed = False
         try:
-            wants = [want for place in able if (want := tasks[place].want) is not None]
+            wants = [self._deep(want) for at in able if (want := tasks[at].want) is not None]
             found = zip(wants, retrieve(wants), strict=True)
             mixed = dict(zip(able, (self._mixed(*one) for one in found), strict=True))
         except (FreshetError, ValueError, RuntimeError, IndexError) as error:
@@ -89,29 +98,49 @@ class Answering:
     def _knows(self, want: Want) -> bool:
         return knows(want) or (self._mixture is not None and self._mixture.knows(want))
 
+    def _deep(self, want: Want) -> Want:
+        """With as many candidates as exploring takes."""
+        if self._explorer is None or (depth := self._explorer.depth(want)) <= want.depth:
+            return want
+        return replace(want, depth=depth)
+
     def _mixed(self, want: Want, found: Found) -> Mixed:
         """What the model found in the order of all who have a say; its own where nobody has."""
         if self._mixture is None or not self._mixture.knows(want):
-            return Mixed(found.ranked)
-        return self._mixture.mix(want, found)
+            mixed = Mixed(found.ranked)
+        else:
+            mixed = self._mixture.mix(want, found)
+        if self._explorer is None:
+            return mixed
+        return replace(mixed, drawn=tuple(self._explorer.drawn(want, found)))
+
+    def _explored(self, task: Task, mixed: Mixed) -> Explored:
+        if self._explorer is None or not task.explores:
+            return NOTHING_EXPLORED
+        scene, query, eligible = task.scene, task.query, task.eligible
+        return self._explorer.explored(scene, query, eligible, mixed.ranked, mixed.drawn)
 
     def _finish(self, task: Task, mixed: Mixed, lost: bool) -> Recommendation:
         scene, ranked = task.scene, mixed.ranked
         if lost:
             scene = replace(scene, degraded=(*scene.degraded, "model"))
-        items = fill(scene, task.query, task.eligible, ranked, task.only, self._backlog)
+        explored = self._explored(task, mixed)
+        items = fill(scene, task.query, task.eligible, ranked, task.only, self._backlog, explored)
         source = task.ranked_source if ranked and task.ranked_source else task.source
         answer = recommendation(scene, task.query.user_id, source, items)
         if task.query.explain and task.want:
-            return self._explained(task.want, answer, mixed)
+            by = {item_id: (method,) for item_id, method in explored.by.items()}
+            return self._explained(task.want, answer, {**mixed.spoke, **by})
         return answer
 
-    def _explained(self, want: Want, answer: Recommendation, mixed: Mixed) -> Recommendation:
+    def _explained(
+        self, want: Want, answer: Recommendation, spoke: Mapping[str, tuple[str, ...]]
+    ) -> Recommendation:
         """With the history items that spoke most for each ranked item, and the sources.
 
         Where the model names none, those that the item was met together with most.
         """
-        ranked = [item.item_id for item in answer.items if item.source == MODEL]
+        ranked = [item.item_id for item in answer.items if item.source in (MODEL, EXPLORE)]
         because = _reasons(want, ranked)
         if self._mixture is not None and want.like is None:
             silent = [item for item in ranked if not because.get(item)]
@@ -123,7 +152,7 @@ class Answering:
                 replace(
                     item,
                     because=because.get(item.item_id, ()),
-                    sources=mixed.spoke.get(item.item_id, ()),
+                    sources=spoke.get(item.item_id, ()),
                 )
                 for item in answer.items
             ),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from service.domain.recommendations import (
+    EXPLORE,
     LATEST,
     MODEL,
     POPULAR,
@@ -54,27 +55,74 @@ class Scene:
         return vectors
 
 
+@dataclass(frozen=True, slots=True)
+class Explored:
+    """Items that an answer may hold although others are thought better."""
+
+    places: int = 0
+    """Of the answer, that they may have."""
+    ranked: Sequence[Scored] = ()
+    """More than these places, for the rules may not allow some."""
+    by: Mapping[str, str] = field(default_factory=dict)
+    """What found each of them: `thompson` or `new`."""
+
+
+NOTHING_EXPLORED = Explored()
+
+
 def fill(
     scene: Scene,
     query: Query,
     eligible: Eligibility,
-    ranked: Iterable[Scored],
+    ranked: Sequence[Scored],
     only: str | None,
     backlog: Backlog,
+    explored: Explored = NOTHING_EXPLORED,
 ) -> tuple[RecommendedItem, ...]:
     """The ranked items, and below them the fallback lists in their order until `limit`; of each
     what the rules allow.
 
+    An answer that stays short holds all that it may, so nothing in it is explored.
+
     Args:
         only: the one list to take from, instead of all.
+        explored: chosen first, and put between the others.
     """
+    if explored.places and explored.ranked:
+        answer = Selection(query, eligible, scene.vectors_of)
+        answer.take(explored.ranked, EXPLORE, explored.places)
+        first = len(answer.items)
+        _take_all(answer, scene, eligible, ranked, only, backlog)
+        if answer.full:
+            return _spread(answer.items[:first], answer.items[first:])
     answer = Selection(query, eligible, scene.vectors_of)
+    _take_all(answer, scene, eligible, ranked, only, backlog)
+    return tuple(answer.items)
+
+
+def _take_all(
+    answer: Selection,
+    scene: Scene,
+    eligible: Eligibility,
+    ranked: Sequence[Scored],
+    only: str | None,
+    backlog: Backlog,
+) -> None:
     answer.take(ranked, MODEL)
     for name in (TRENDING, POPULAR, LATEST) if only is None else (only,):
         if answer.full:
             break
         answer.take(_proposed(scene, name, eligible, backlog), name)
-    return tuple(answer.items)
+
+
+def _spread(
+    explored: Sequence[RecommendedItem], others: Sequence[RecommendedItem]
+) -> tuple[RecommendedItem, ...]:
+    """Both in their orders, each explored item in the middle of its stretch of the answer."""
+    size = len(explored) + len(others)
+    places = {(2 * at + 1) * size // (2 * len(explored)) for at in range(len(explored))}
+    one, other = iter(explored), iter(others)
+    return tuple(next(one) if place in places else next(other) for place in range(size))
 
 
 def recommendation(
@@ -105,17 +153,25 @@ def _latest(scene: Scene, eligible: Eligibility, backlog: Backlog) -> Iterator[D
 
     As scores, times are Unix seconds; an item whose time is not known scores 0 and comes last.
     """
-    view, lists, now_ms = scene.view, scene.lists, scene.now_ms
+    if eligible.narrowest():
+        return newest(scene, eligible)
+    view = scene.view
+    rest = backlog.items(view, scene.model.items, scene.lists.older)
+    undated = (seen for seen in rest if view.entry(seen[1]) is None)
+    return heapq.merge(newest(scene, eligible), undated, reverse=True)
+
+
+def newest(scene: Scene, eligible: Eligibility) -> Iterator[Dated]:
+    """Items of the catalogue and the latest that events named, latest first; where `eligible` is
+    narrow, of those that meet its narrowest condition."""
+    view, now_ms = scene.view, scene.now_ms
     if narrowest := eligible.narrowest():
         field, values = narrowest[1]
         if field == ITEM_ID:
             return _of_these(scene, eligible.rules.item_ids or ())
         return view.newest(values, field, now_ms)
-    named = (seen for seen in lists.first_seen if view.entry(seen[1]) is None)
-    rest = backlog.items(view, scene.model.items, lists.older)
-    undated = (seen for seen in rest if view.entry(seen[1]) is None)
-    listed = view.newest(frozenset(), now_ms=now_ms)
-    return heapq.merge(listed, named, undated, reverse=True)
+    named = (seen for seen in scene.lists.first_seen if view.entry(seen[1]) is None)
+    return heapq.merge(view.newest(frozenset(), now_ms=now_ms), named, reverse=True)
 
 
 def _of_these(scene: Scene, item_ids: Iterable[str]) -> Iterator[Dated]:

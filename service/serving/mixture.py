@@ -34,6 +34,8 @@ class Mixed:
     ranked: Ranked
     spoke: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The sources that proposed an item, those that ranked it highest first."""
+    drawn: tuple[str, ...] = ()
+    """What a draw would put above some of them, best first; see `service.serving.exploring`."""
 
 
 class Mixture:

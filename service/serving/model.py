@@ -23,6 +23,7 @@ from models.nets import event_counts, load_serving
 from models.ranking.compressed import CompressedIndex
 from models.ranking.index import ExactIndex
 from models.ranking.novelty import Novelty
+from models.ranking.uncertainty import Uncertainty
 from models.sources import SOURCES
 from models.vocabulary import Vocabulary
 from service.domain.versions import VersionRecord
@@ -65,6 +66,8 @@ class ServingModel:
     """How new its items are; None where the version does not say."""
     events: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
     """How often each item was a positive event that the version learned, [N] float64."""
+    uncertainty: Uncertainty = field(default_factory=lambda: Uncertainty(torch.zeros(0), 0.0))
+    """How far each vector may be from what was learned."""
     rows: str = "float32"
     """How `vectors` are kept, one of `models.compression.ROWS`."""
     mixing: Mixing | None = None
@@ -114,7 +117,8 @@ class ServingModel:
         if len(vectors) != len(items):
             raise ValueError(f"version {record.version}: {len(vectors)} rows, {len(items)} items")
         kept, index = _laid_out(vectors, rows)
-        counts = bundle.tensors["serving"].get("counts")
+        counts, events = bundle.tensors["serving"].get("counts"), event_counts(bundle)
+        precision = bundle.tensors["serving"].get("precision")
         model = cls(
             version=record.version,
             learned_until_ms=record.learned_until_ms,
@@ -126,7 +130,8 @@ class ServingModel:
             net=net,
             knows_users=net.encoder.has_users,
             novelty=None if counts is None else Novelty.of(counts),
-            events=event_counts(bundle),
+            events=events,
+            uncertainty=Uncertainty.of(vectors, events, precision),
             rows=rows,
             mixing=mixing_from(bundle, sources),
         )

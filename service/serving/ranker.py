@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from service.domain.recommendations import Recommendation
 from service.errors import Overloaded
 from service.serving.answering import Answering, Task
+from service.serving.exploring import Explorer
 from service.serving.mixture import Mixture
 from service.serving.model import ServingModel
 from service.telemetry import Metrics
@@ -41,9 +42,14 @@ class Ranker:
     when the thread is free.
     """
 
-    def __init__(self, metrics: Metrics, mixture: Mixture | None = None) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        mixture: Mixture | None = None,
+        explorer: Explorer | None = None,
+    ) -> None:
         self._metrics = metrics
-        self._answering = Answering(mixture)
+        self._answering = Answering(mixture, explorer)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ranking")
         self._requests: deque[_Request] = deque()
         self._cost = 0

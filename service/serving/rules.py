@@ -169,13 +169,15 @@ class Selection:
     def full(self) -> bool:
         return len(self.items) >= self._query.limit
 
-    def take(self, ranked: Iterable[Scored], source: str) -> None:
+    def take(self, ranked: Iterable[Scored], source: str, most: int | None = None) -> None:
         """Add what the rules allow of `ranked`, in the order that they give it.
 
         Args:
             ranked: best first; read no further than needed.
+            most: items that are added, at most; None: as many as there are places.
         """
-        places = self._query.limit - len(self.items)
+        left = self._query.limit - len(self.items)
+        places = left if most is None else min(left, most)
         if not places:
             return
         for item_id, score in self._arranged(self._candidates(ranked)):

@@ -168,7 +168,7 @@ class ItemOut(Shape):
 
     item_id: str
     score: float
-    source: str = Field(description="model, trending, popular or latest")
+    source: str = Field(description="model, trending, popular, latest or explore")
     because: list[str] | None = Field(None, description="with `explain`: history items")
     sources: list[str] | None = Field(None, description="with `explain`: who proposed it")
 
