@@ -40,7 +40,7 @@ class Uncertainty:
             events: how often each item was a positive event, [N].
             precision: [N], as `models.continual.precision` has it; None where nobody knows.
         """
-        spread = float(vectors.square().mean()) if vectors.numel() else 0.0
+        spread = float(vectors.norm()) ** 2 / max(vectors.numel(), 1)
         known = events.double() if precision is None else precision.double() * spread
         deviations = (spread / (1.0 + known)).sqrt()
         return cls(deviations.float(), spread**0.5)

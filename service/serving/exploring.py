@@ -35,8 +35,8 @@ class Explorer:
 
     Two ways, by turns where both are asked for:
 
-    * Thompson sampling: items that are among the best `limit` under a draw of the item vectors, and
-      are not by what was learned. The surer the model, the fewer there are.
+    * Thompson sampling: items that a draw of the item vectors lifts above the last of the `limit`
+      that were learned to be the best. The surer the model, the fewer there are.
     * New items, with fewer than `few_events` events: of the latest, by chances that fall with the
       events, 1 / (events + 1), so that what nobody takes does not stand in every answer.
 
@@ -81,17 +81,18 @@ class Explorer:
         return _DRAWN if draws else 0
 
     def drawn(self, want: Want, found: Found) -> list[str]:
-        """Items that a draw puts among the best `limit` of the network, and what was learned does
-        not; the best of the draw first."""
-        if not self.depth(want) or found.query is None:
+        """Items that a draw lifts above the last of the network's best `limit`, the best of the
+        draw first."""
+        if not self.depth(want) or found.query is None or len(found.ranked) <= want.limit:
             return []
         ranked = found.ranked[:_DRAWN]
         ids = [item_id for item_id, _ in ranked]
         scores = np.asarray([score for _, score in ranked], dtype=np.float64)
         deviations = want.model.uncertainty.of_rows(want.model.items.rows(ids))
         length = float(found.query.norm())
-        best = np.argsort(-sampled(scores, deviations, length, self._generator), kind="stable")
-        return [ids[at] for at in best[: want.limit].tolist() if at >= want.limit]
+        drawn = sampled(scores, deviations, length, self._generator)
+        lifted = want.limit + np.flatnonzero(drawn[want.limit :] > scores[want.limit - 1])
+        return [ids[at] for at in lifted[np.argsort(-drawn[lifted], kind="stable")].tolist()]
 
     def explored(
         self,

@@ -108,6 +108,35 @@ def test_from_an_answer_to_its_figures(
     assert 'freshet_online_events{outcome="foreign"} 1.0' in text
 
 
+def test_what_is_explored_is_counted_apart(
+    make_settings: Callable[..., Settings], stores: Engine, publisher: Publisher
+) -> None:
+    serving = {"poll_s": 0.05, "catalogue_poll_s": 0.05, "lists_refresh_s": 0.1}
+    exploring = {**serving, "explore_share": 0.2, "explore_method": "new"}
+    settings = make_settings(window={"max_events": 2}, serving=exploring, learning=SMALL)
+    version = publisher.publish(taught(40, 30)).version
+    with replica(settings) as api:
+        await_version(api, version)
+        for number in range(5):
+            assert api.put(f"/v1/items/new-{number}", json={}).status_code == 201
+        before = await_kept(api, 1)["total"]["answers"]
+        click(api, "u", "i0")
+        body = recommended(api, "u", limit=10)
+        explored = [item["item_id"] for item in body["items"] if item["source"] == "explore"]
+        assert len(explored) == 2
+        assert all(item_id.startswith("new-") for item_id in explored)
+        await_kept(api, before + 1)
+        click(api, "u", explored[0], recommendation_id=body["recommendation_id"])
+        with opened(settings) as world:
+            settle(world.learner())
+        mine = next(one for one in status(api)["versions"] if one["version"] == version)
+        assert mine["sources"]["explore"]["positive"] == 1
+        assert mine["sources"]["explore"]["shown"] >= 2
+    with replica(settings) as other:
+        text = other.get("/metrics").text
+    assert 'freshet_online_positive_items{source="explore",version="all"} 1.0' in text
+
+
 def test_where_nothing_is_kept_ids_are_signed_and_nothing_is_measured(
     make_settings: Callable[..., Settings], stores: Engine
 ) -> None:

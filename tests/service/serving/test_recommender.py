@@ -20,6 +20,7 @@ from service.domain.recommendations import Query, Recommendation
 from service.domain.versions import Origin, VersionRecord, VersionStatus
 from service.domain.weights import EventWeights
 from service.serving.catalogue_feed import CatalogueFeed
+from service.serving.exploring import Explorer
 from service.serving.lists import ListsFeed
 from service.serving.model import ServingModel
 from service.serving.ranker import Ranker
@@ -142,12 +143,13 @@ async def recommending(
     items: Sequence[Item],
     happened: Sequence[Interaction],
     lists_size: int = 1_000,
+    explorer: Explorer | None = None,
 ) -> AsyncIterator[Recommender]:
     """A recommender on a clean namespace that `happened` was sent to."""
     keys = Keys(f"test-{uuid.uuid4().hex[:12]}")
     client = connections.connect_async(redis_url, timeout_s=5.0)
     waiting = connections.connect(redis_url)
-    ranker = Ranker(Metrics())
+    ranker = Ranker(Metrics(), explorer=explorer)
     try:
         if happened:
             await Ingest(client, keys, LogSettings(), WEIGHTS).append(happened)

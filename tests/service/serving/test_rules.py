@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,7 @@ from models.continual.window import learn_window
 from service.domain.catalogue import Item
 from service.domain.interactions import START, Interaction
 from service.domain.recommendations import (
+    EXPLORE,
     LATEST,
     MODEL,
     POPULAR,
@@ -29,6 +31,7 @@ from service.domain.rules import Rule, Rules, Value
 from service.domain.versions import Origin, VersionRecord, VersionStatus
 from service.serving.catalogue import CatalogueView
 from service.serving.content_newcomers import NOBODY, Newcomers
+from service.serving.exploring import Explorer
 from service.serving.filling import Scene
 from service.serving.lists import FallbackLists
 from service.serving.model import ServingModel
@@ -117,6 +120,7 @@ events = st.lists(
     sent=events,
     asked=st.lists(st.tuples(st.sampled_from(PATHS), queries), min_size=1, max_size=4),
     lists_size=st.sampled_from([1, 1_000]),
+    share=st.sampled_from([0.0, 0.0, 0.1, 0.34, 0.5]),
 )
 def test_the_rules_hold_on_every_path(
     redis_url: str,
@@ -126,15 +130,19 @@ def test_the_rules_hold_on_every_path(
     sent: list[tuple[str, str, str]],
     asked: list[tuple[str, Query]],
     lists_size: int,
+    share: float,
 ) -> None:
     model = models[known]
     happened = [
         Interaction(user, item, kind, now_ms() - 1_000 + place, f"e{place}")
         for place, (user, item, kind) in enumerate(sent)
     ]
-    answers = asyncio.run(ask(redis_url, model, catalogue, happened, asked, lists_size))
+    explorer = Explorer(share, generator=np.random.default_rng(len(asked)))
+    answers = asyncio.run(ask(redis_url, model, catalogue, happened, asked, lists_size, explorer))
     for (path, query), answer in zip(asked, answers, strict=True):
-        check(path, query, answer, allowed_of(path, query, model, catalogue, happened), catalogue)
+        most = share if path == "recommend" else 0.0
+        allowed = allowed_of(path, query, model, catalogue, happened)
+        check(path, query, answer, allowed, catalogue, most)
 
 
 async def ask(
@@ -144,10 +152,12 @@ async def ask(
     happened: Sequence[Interaction],
     asked: Sequence[tuple[str, Query]],
     lists_size: int = 1_000,
+    explorer: Explorer | None = None,
 ) -> list[Recommendation]:
     """An answer by each path."""
     found = []
-    async with recommending(redis_url, model, catalogue, happened, lists_size) as recommender:
+    world = recommending(redis_url, model, catalogue, happened, lists_size, explorer)
+    async with world as recommender:
         for path, query in asked:
             if path == "recommend":
                 found += await recommender.recommend([query])
@@ -164,6 +174,7 @@ def check(
     answer: Recommendation,
     allowed: set[str],
     catalogue: Sequence[Item],
+    share: float = 0.0,
 ) -> None:
     found = [item.item_id for item in answer.items]
     assert len(set(found)) == len(found) <= query.limit
@@ -175,10 +186,11 @@ def check(
     if len(found) < query.limit and path not in (TRENDING, POPULAR):
         for left in allowed - set(found):
             assert any(counts[name] >= most for name in categories[left]), left
-    order = [item.source for item in answer.items]
+    assert [item.source for item in answer.items].count(EXPLORE) <= share * len(found)
+    order = [item.source for item in answer.items if item.source != EXPLORE]
     assert order == sorted(order, key=[MODEL, TRENDING, POPULAR, LATEST].index)
     if not query.diversity:
-        for source in set(order):
+        for source in {*order, EXPLORE}:
             scores = [item.score for item in answer.items if item.source == source]
             assert scores == sorted(scores, reverse=True)
 
