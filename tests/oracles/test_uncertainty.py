@@ -111,7 +111,7 @@ def test_how_long_a_row_is_does_not_matter_to_what_is_known_of_its_direction() -
 def test_without_a_fisher_nothing_is_published() -> None:
     off = {"parameters": {"online-ewc": {"strength": 0.0}}}
     for changes in ({"methods": ("replay",)}, {"methods": ("l2",)}, off):
-        config = dataclasses.replace(CONFIG, **changes)  # type: ignore[arg-type]
+        config = dataclasses.replace(CONFIG, **changes)
         state = learned(LearningState.initial(config), stream())
         assert "precision" not in state.export().tensors["serving"]
 
