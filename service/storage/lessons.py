@@ -58,6 +58,8 @@ def unpack(data: bytes) -> Recorded:
         features = np.frombuffer(columns, dtype="<f2").reshape(-1, len(items)).T
         if not 0 <= target < len(items):
             raise ValueError("what came is none of the candidates")
+        if not np.isfinite(features).all():
+            raise ValueError("its features are not finite")
     except (zlib.error, msgspec.DecodeError, ValueError) as error:
         raise CorruptEntry(f"lesson: {error}") from error
     return Recorded(sources, kind, history, items, features.astype(np.float16), target)

@@ -26,6 +26,7 @@ from tests.faults.crashing import (
     twin,
 )
 from tests.service.learner.world import clicks, differences, post, small_settings
+from tests.service.memory import world as memory
 
 WINDOWS = 3
 
@@ -47,7 +48,10 @@ def stage(
     make_secret(settings)
     events = clicks(100 * WINDOWS - 20)
     events[::4] = give(settings, events[::4])
-    post(settings, events[:100] + events[80:100] + events[100:])
+    told = settings.memory.model_copy(update={"batch_events": 40, "lesson_share": 1.0})
+    with memory.opened(settings.model_copy(update={"memory": told})) as world:
+        post(settings, events[:100] + events[80:100] + events[100:])
+        memory.settle(world.keeper())
     return settings
 
 
@@ -66,6 +70,7 @@ def undisturbed(stage: Settings) -> Outcome:
     assert len(found.samples) > 50
     assert sum(repeat for _, _, repeat in found.archived) == 20
     assert found.joined.total["events:joined"] == 70
+    assert found.tip.meta["mixing_until"] == found.windows[-1][1], "all lessons are learned"
     return found
 
 

@@ -18,7 +18,7 @@ from service.memory.steps import RENEWING, STEPS
 from service.settings import Settings
 from service.storage.keys import Keys
 from tests.service.learner.world import clicks, post
-from tests.service.memory.world import assert_alike, opened, settings_of, settle
+from tests.service.memory.world import assert_alike, opened, settings_of, settle, told
 
 DIED = 137
 
@@ -51,7 +51,8 @@ def keep_and_die(settings: Settings, place: str, occasion: int) -> int | None:
 
 @pytest.fixture
 def settings(tmp_path: Path, redis_url: str, sqlite_url: str, keys: Keys) -> Settings:
-    return settings_of(tmp_path / "data", redis_url, sqlite_url, keys.namespace, batch_events=40)
+    wanted: dict[str, Any] = {"lesson_share": 1.0, "lessons_per_batch": 1_000, "batch_events": 40}
+    return settings_of(tmp_path / "data", redis_url, sqlite_url, keys.namespace, **wanted)
 
 
 @pytest.mark.parametrize("place", STEPS)
@@ -64,6 +65,12 @@ def test_a_death_at_a_step_changes_nothing(settings: Settings, place: str) -> No
     with opened(settings) as world:
         settle(world.keeper())
         assert_alike(world.stored(), world.expected(events))
+        lessons = told(world)
+        client, memory = world.stores.client, world.stores.keys.memory
+        client.delete(*client.scan_iter(f"{memory}*"))
+        settle(world.keeper())
+        assert told(world) == lessons, "as of a memory that was never interrupted"
+        assert len(lessons) > 100
 
 
 @pytest.mark.parametrize("place", RENEWING)

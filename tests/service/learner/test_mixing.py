@@ -12,13 +12,17 @@ import numpy as np
 import pytest
 import torch
 
+from models.config import LearningConfig
 from models.continual.hearing import completed, learn_mixing
+from models.continual.state import LearningState
 from models.mixing.blend import NETWORK
-from models.mixing.features import place_of, place_of_rank
+from models.mixing.features import names, place_of, place_of_rank
 from models.mixing.hedge import MIXER
-from models.mixing.mixing import Mixing
+from models.mixing.mixer import Lesson
+from models.mixing.mixing import JUDGED, Mixing
+from models.mixing.recorded import Recorded
 from models.sources import SOURCES
-from service.domain.interactions import START, Interaction
+from service.domain.interactions import START, Interaction, Position
 from service.domain.versions import JobMode, Origin
 from service.learner.tutor import Tutor, taught_until
 from service.memory.keeper import Keeper
@@ -26,7 +30,7 @@ from service.memory.status import Status as KeeperStatus
 from service.memory.stores import open_stores as open_memory
 from service.serving.model import ServingModel
 from service.settings import Settings
-from service.storage.lessons import unpack
+from service.storage.lessons import pack, unpack
 from tests.service.learner.world import World, differences, opened, post, settle
 
 HEARD = (*SOURCES, NETWORK)
@@ -58,7 +62,7 @@ class Both:
 
 @contextmanager
 def both(settings: Settings, **memory: Any) -> Iterator[Both]:
-    wanted = {"lesson_share": 1.0, "lessons_per_batch": 1_000, "batch_events": 50, **memory}
+    wanted = {"lesson_share": 0.5, "lessons_per_batch": 1_000, "batch_events": 50, **memory}
     settings = settings.model_copy(update={"memory": settings.memory.model_copy(update=wanted)})
     with opened(settings) as world, open_memory(settings) as stores:
         status = KeeperStatus(stores.client, stores.keys)
@@ -94,7 +98,7 @@ def test_the_mixer_moves_towards_the_source_that_is_right(two: Both) -> None:
         tip = two.learn(chain(100, seed))
     records = [two.world.stores.registry.version(version) for version in range(2, tip + 1)]
     said = [record.metrics["mixing"] for record in records]
-    assert sum(one["lessons"] for one in said) > 200
+    assert sum(one["lessons"] for one in said) > 100
     assert all(one["kept"] for one in said)
     assert said[-1]["after"] > said[1]["before"]
     place, mixing = place_of_rank(HEARD, "rules"), two.mixing(tip)
@@ -173,7 +177,7 @@ def test_a_window_done_again_makes_the_same_mixing(two: Both) -> None:
     settle(two.world.learner())
     head = two.world.stores.registry.head()
     record = two.world.stores.registry.version(head.tip)
-    assert record.metrics["mixing"]["lessons"] > 50
+    assert record.metrics["mixing"]["lessons"] > 20
     assert any(name.endswith(record.digest[:12]) for name in written), "the same files, to the bit"
     bundle = checkpoints.load(record.version, record.digest)
     assert differences(bundle, two.world.state(record.version).export()) == []
@@ -234,7 +238,7 @@ def test_a_refused_window_keeps_the_parents(two: Both) -> None:
     assert two.learn(chain(100, 2), learn=fails) == tip
     third = two.learn(chain(100, 3))
     said = two.world.stores.registry.version(third).metrics["mixing"]
-    assert 0 < said["lessons"] <= 100, "those of the refused window teach nobody"
+    assert 0 < said["lessons"] <= 60, "those of the refused window teach nobody"
 
 
 def test_other_sources_begin_anew_and_none_teach_nothing(settings: Settings) -> None:
@@ -246,7 +250,7 @@ def test_other_sources_begin_anew_and_none_teach_nothing(settings: Settings) -> 
         two.keeper.forget()
         tip = two.learn(chain(100, 2))
         assert two.mixing(tip).sources == ("rules", "own", NETWORK)
-        assert two.world.stores.registry.version(tip).metrics["mixing"]["lessons"] > 50
+        assert two.world.stores.registry.version(tip).metrics["mixing"]["lessons"] > 20
     none = settings.serving.model_copy(update={"sources": ()})
     with both(settings.model_copy(update={"serving": none})) as two:
         tip = two.learn(chain(100, 3))
@@ -267,3 +271,31 @@ def test_what_cannot_be_read_or_learned_leaves_the_weights_alone(two: Both) -> N
     state, said = tutor.taught(odd, odd, told, 1)
     assert "error" in said["mixing"]
     assert state.mixing is odd.mixing
+
+
+def test_a_mixer_that_does_worse_is_not_taken() -> None:
+    """Those that judge say what the others deny."""
+    parent = LearningState.initial(LearningConfig())
+    one, other = (place_of_rank(HEARD, name) for name in ("rules", "own"))
+    lessons = []
+    for at in range(200):
+        features = np.zeros((3, len(names(HEARD))), dtype=np.float16)
+        features[0, one], features[1, other] = 1.0, 0.98
+        target = 0 if at % JUDGED == JUDGED - 1 else 1
+        lessons.append(Recorded(HEARD, "click", (), ("a", "b", "c"), features, target))
+    told = [(Position(at + 1, 0), pack(lesson)) for at, lesson in enumerate(lessons)]
+    state, said = Tutor(tuple(SOURCES)).taught(parent, parent, told, 1)
+    assert not said["mixing"]["kept"]
+    assert said["mixing"]["after"] < said["mixing"]["before"] == 1.0
+    assert state.mixing is not None
+    initial = Mixing.initial(HEARD, parent.config.seed)
+    assert torch.equal(state.mixing.mixer.weights, initial.mixer.weights)
+    assert state.mixing.experts.questions == 200, "the experts have heard it all the same"
+
+
+def test_a_mixer_that_is_no_number_is_not_taken() -> None:
+    features = np.zeros((2, len(names(HEARD))), dtype=np.float32)
+    features[0, -1] = np.inf
+    mixing, report = Mixing.initial(HEARD).after([Lesson(features, np.array([0]))], seed=1)
+    assert not report.kept
+    assert bool(torch.isfinite(mixing.mixer.weights).all())

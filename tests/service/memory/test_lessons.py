@@ -14,21 +14,13 @@ from models.mixing.blend import Blend
 from models.mixing.features import place_of_rank
 from models.mixing.recorded import Recorded
 from models.sources import SOURCES
-from service.domain.interactions import START, Interaction, Position
+from service.domain.interactions import Interaction
 from service.errors import CorruptEntry
 from service.settings import Settings
 from service.storage.keys import Keys
-from service.storage.lessons import Lessons, Told, pack, unpack
+from service.storage.lessons import pack, unpack
 from tests.service.learner.world import clicks, post
-from tests.service.memory.world import World, opened, settings_of, settle
-
-END = Position(2**60, 0)
-
-
-def told(
-    world: World, after: Position = START, until: Position = END, most: int = 10**6
-) -> list[Told]:
-    return Lessons(world.stores.client, world.stores.keys).between(after, until, most)
+from tests.service.memory.world import World, opened, settings_of, settle, told
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import numpy as np
 from models.memory.memory import FastMemory, Observed
 from models.memory.packing import pack_item, pack_session
 from models.vocabulary import Vocabulary
-from service.domain.interactions import Interaction
+from service.domain.interactions import START, Interaction, Position
 from service.domain.weights import EventWeights
 from service.memory.keeper import Keeper
 from service.memory.opening import rows_of
@@ -21,6 +21,7 @@ from service.memory.status import Status
 from service.memory.stores import Stores, open_stores
 from service.settings import MemorySettings, Settings
 from service.storage.hashing import user_key
+from service.storage.lessons import Lessons, Told
 
 SMALL: dict[str, Any] = {"max_items": 500, "width": 200, "sessions": 100, "session_length": 20}
 
@@ -93,6 +94,16 @@ def settle(keeper: Keeper, turns: int = 100) -> None:
         if not keeper.turn():
             return
     raise TimeoutError(f"still at work after {turns} turns")
+
+
+END = Position(2**60, 0)
+
+
+def told(
+    world: World, after: Position = START, until: Position = END, most: int = 10**6
+) -> list[Told]:
+    """The lessons that the stream holds."""
+    return Lessons(world.stores.client, world.stores.keys).between(after, until, most)
 
 
 def rows(memory: FastMemory) -> dict[tuple[str, int], bytes]:
