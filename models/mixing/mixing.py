@@ -151,5 +151,8 @@ def _mean_rank(mixer: Mixer, lessons: Sequence[Lesson]) -> float:
 
 
 def _reciprocal(scores: Floats, lesson: Lesson) -> float:
+    """0 where any score is no number: nothing compares with it, so everything would seem first."""
+    if not np.isfinite(scores).all():
+        return 0.0
     rank = 1 + int(np.count_nonzero(scores > scores[lesson.targets].max()))
     return 1.0 / rank if rank <= LIST else 0.0
