@@ -187,7 +187,7 @@ class OnlineSettings(BaseModel):
         20,
         ge=1,
         le=200,
-        description="latest versions that have figures of their own, up to 60 kB and 30 series of"
+        description="latest versions that have figures of their own, up to 75 kB and 40 series of"
         " metrics each",
     )
     conversion_types: Annotated[tuple[str, ...], NoDecode] = Field(

@@ -152,6 +152,15 @@ def test_new_items_are_those_with_few_events_the_seldom_met_first(
     assert times["i40"] > 2 * times["i41"] > 0
 
 
+def test_what_is_in_the_answer_anyway_is_not_explored(redis_url: str, model: ServingModel) -> None:
+    best = {item.item_id for item in answers(redis_url, model, None)[0].items}
+    listed = [Item(one, published_ms=10**12, revision=1) for one in ITEMS]
+    unmet = replace(model, events=torch.zeros_like(model.events))
+    for answer in answers(redis_url, unmet, explorer(0.5, NEW), [QUERY] * 5, listed):
+        assert len(explored(answer)) == 10
+        assert not best & set(explored(answer))
+
+
 def test_rules_hold_for_what_is_explored(redis_url: str, model: ServingModel) -> None:
     catalogue = [
         Item("later", published_ms=4 * 10**12, revision=1),
