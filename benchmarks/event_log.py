@@ -22,7 +22,7 @@ from benchmarks.figures import Figure
 from service.cli.embedded import EmbeddedRedis
 from service.domain.interactions import START, Interaction
 from service.domain.weights import EventWeights
-from service.settings import LogSettings
+from service.sections import LogSettings
 from service.storage.clock import now_ms
 from service.storage.connections import connect, connect_async
 from service.storage.entries import pack

@@ -28,7 +28,7 @@ from service.cli.embedded import EmbeddedRedis
 from service.domain.interactions import Interaction
 from service.domain.versions import VersionRecord
 from service.domain.weights import EventWeights
-from service.settings import LogSettings
+from service.sections import LogSettings
 from service.storage import database
 from service.storage.clock import now_ms
 from service.storage.connections import connect_async

@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from service.domain.online import Counts
-from service.settings import OnlineSettings
+from service.sections import OnlineSettings
 from service.storage.online import Figures
 
 EVERY = "all"

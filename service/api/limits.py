@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.errors import BadRequest
-from service.settings import LimitSettings
+from service.sections import LimitSettings
 
 
 def check_batch(size: int, name: str, limits: LimitSettings) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from service.domain.interactions import LogEntry, Position
 from service.learner.unlearned import Unlearned
-from service.settings import LogSettings
+from service.sections import LogSettings
 from service.storage.archive import Archive, rows_of
 from service.storage.parquet import ArchivedEvent
 from service.storage.repeats import Hashes, hashes_of, nothing_remembered, remembered

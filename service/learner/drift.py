@@ -15,7 +15,7 @@ from typing import Any
 
 from models.continual.drift import Adwin, Detector, PageHinkley, Score
 from service.domain.versions import Head
-from service.settings import DriftSettings
+from service.sections import DriftSettings
 from service.storage.registry import Registry
 
 

@@ -16,7 +16,7 @@ from itertools import groupby
 from service.domain.interactions import IMPRESSION, SKIP, Interaction, Position
 from service.domain.online import CONVERTED, POSITIVE, SKIPPED, Heard
 from service.domain.weights import EventWeights
-from service.settings import OnlineSettings
+from service.sections import OnlineSettings
 from service.storage.archive import Archive
 from service.storage.clock import HOUR_MS
 from service.storage.online import OnlineStore

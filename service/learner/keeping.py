@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from service.domain.versions import VersionRecord, VersionStatus
-from service.settings import LearnerSettings
+from service.sections import LearnerSettings
 from service.storage.clock import DAY_MS, HOUR_MS
 
 

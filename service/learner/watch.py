@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from service.domain.interactions import Position
 from service.learner.unlearned import Cut, Unlearned
-from service.settings import WindowSettings
+from service.sections import WindowSettings
 
 
 class Watch:

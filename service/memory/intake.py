@@ -16,7 +16,7 @@ import numpy as np
 
 from service.domain.interactions import Interaction, LogEntry, Position
 from service.domain.weights import EventWeights
-from service.settings import LogSettings
+from service.sections import LogSettings
 from service.storage.archive import Archive
 from service.storage.event_log import EventLog
 from service.storage.repeats import Hashes, hashes_of, nothing_remembered, remembered

@@ -12,7 +12,7 @@ from models.mixing.recorded import Recorded
 from models.sources import Question
 from models.vocabulary import Vocabulary
 from service.memory.intake import Signal
-from service.settings import MemorySettings
+from service.sections import MemorySettings
 from service.storage.hashing import repeat_hash
 from service.storage.lessons import lesson_id, pack
 

@@ -23,7 +23,7 @@ from models.content.features import Content, Row, Vectoriser, stacked
 from models.content.neighbours import ContentIndex
 from models.content.tower import Tower, foretold
 from models.vocabulary import Vocabulary
-from service.content_settings import ContentSettings
+from service.content_section import ContentSettings
 from service.domain.catalogue import Item
 from service.logs import get_logger
 from service.serving.content_newcomers import NOBODY, Newcomers

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from models.content.features import EMPTY, Content, HashedTokens, Row, Vectoriser
-from service.content_settings import ContentSettings
+from service.content_section import ContentSettings
 from service.errors import SettingsError
 
 _BATCH = 64

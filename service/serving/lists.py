@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from service.errors import Unavailable
+from service.sections import ServingSettings
 from service.serving.catalogue import Dated
 from service.serving.rules import Scored
-from service.settings import ServingSettings
 from service.storage.clock import now_ms
 from service.storage.popularity import REACH_H, PopularityStore
 

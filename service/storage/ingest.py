@@ -27,7 +27,7 @@ from redis.exceptions import (
 from service.domain.interactions import Interaction, Position
 from service.domain.weights import EventWeights
 from service.errors import Backpressure, Conflict, OutcomeUnknown
-from service.settings import LogSettings
+from service.sections import LogSettings
 from service.storage import entries
 from service.storage.clock import DAY_MS, now_ms
 from service.storage.imports import Mark

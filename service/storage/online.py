@@ -17,7 +17,7 @@ import redis
 
 from service.domain.interactions import Position
 from service.domain.online import Counts, Heard, Shown
-from service.settings import OnlineSettings
+from service.sections import OnlineSettings
 from service.storage.clock import HOUR_MS
 from service.storage.connections import answering
 from service.storage.keys import Keys

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.domain.interactions import Interaction, Position
-from service.settings import LogSettings
+from service.sections import LogSettings
 from service.storage.archive import Archive
 from service.storage.clock import DAY_MS
 from service.storage.hashing import repeat_hash

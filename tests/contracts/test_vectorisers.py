@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from models.content.features import Content, HashedTokens, Vectoriser, stacked
 from models.content.neighbours import ContentIndex
-from service.content_settings import ContentSettings
+from service.content_section import ContentSettings
 from service.serving.content_vectoriser import SentenceVectors, make_vectoriser
 from service.settings import Settings
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from service.domain.interactions import START, Interaction, LogEntry
-from service.settings import LogSettings
+from service.sections import LogSettings
 from service.storage.archive import Archive
 from service.storage.event_log import EventLog
 from service.storage.hashing import repeat_hash

@@ -11,7 +11,8 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
-from service.settings import ServingSettings, Settings
+from service.sections import ServingSettings
+from service.settings import Settings
 from service.storage import database
 from service.storage.keys import Keys
 from tests.conftest import ValkeyServer

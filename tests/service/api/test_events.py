@@ -14,7 +14,8 @@ import pytest
 
 from service.api.routes.events import event_rules
 from service.domain.interactions import MAX_TIME_MS
-from service.settings import LimitSettings, LogSettings, Settings
+from service.sections import LimitSettings, LogSettings
+from service.settings import Settings
 from service.storage import entries
 from service.storage.clock import now_ms
 from tests.conftest import ValkeyServer

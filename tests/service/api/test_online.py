@@ -14,11 +14,12 @@ from sqlalchemy import Engine
 
 from service.domain.recommendations import FALLBACK, Recommendation, RecommendedItem
 from service.errors import Unavailable
+from service.sections import OnlineSettings
 from service.serving.catalogue import CatalogueView
 from service.serving.model import ServingModel
 from service.serving.recorder import MAX_WAITING, Recorder
 from service.serving.watcher import FIRST_RECORD
-from service.settings import OnlineSettings, Settings
+from service.settings import Settings
 from service.storage import connections
 from service.storage.keys import Keys
 from service.storage.online import OnlineStore

@@ -21,9 +21,10 @@ from models.compression import Rows
 from service.api.app import create_app
 from service.api.drain import Drain
 from service.api.services import open_services
+from service.sections import ServingSettings
 from service.serving.model import ServingModel
 from service.serving.watcher import Watcher
-from service.settings import ServingSettings, Settings
+from service.settings import Settings
 from service.storage.checkpoints import CheckpointStore
 from service.storage.keys import Keys
 from service.storage.presence import LearnerPresence

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from models.continual.window import learn_window
 from service.domain.interactions import Interaction
 from service.domain.versions import WindowStatus
-from service.settings import DriftSettings, Settings
+from service.sections import DriftSettings
+from service.settings import Settings
 from service.storage.registry import Registry
 from service.telemetry import Metrics
 from tests.faults.crashing import make_secret, twin

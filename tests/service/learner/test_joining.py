@@ -12,7 +12,7 @@ from service.domain.online import Shown
 from service.errors import Unavailable
 from service.learner.joining import Joining
 from service.online import report
-from service.settings import WindowSettings
+from service.sections import WindowSettings
 from service.storage import connections
 from service.storage.clock import HOUR_MS, now_ms
 from service.storage.online import Given, OnlineStore

@@ -7,7 +7,7 @@ from itertools import pairwise
 from service.domain.interactions import START
 from service.domain.versions import Origin, VersionRecord, VersionStatus
 from service.learner.keeping import worth_keeping
-from service.settings import LearnerSettings
+from service.sections import LearnerSettings
 from service.storage.clock import DAY_MS, HOUR_MS
 
 NOW_MS = 1_800_000_000_000 // DAY_MS * DAY_MS + 12 * HOUR_MS + 1

@@ -21,7 +21,8 @@ from service.domain.weights import EventWeights
 from service.learner.learner import Learner
 from service.learner.status import Status
 from service.learner.stores import Stores, open_stores
-from service.settings import LearnerSettings, Settings, WindowSettings
+from service.sections import LearnerSettings, WindowSettings
+from service.settings import Settings
 from service.storage import connections
 from service.storage.ingest import Ingest
 from service.storage.keys import Keys

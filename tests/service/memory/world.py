@@ -19,7 +19,8 @@ from service.memory.keeper import Keeper
 from service.memory.opening import rows_of
 from service.memory.status import Status
 from service.memory.stores import Stores, open_stores
-from service.settings import MemorySettings, Settings
+from service.sections import MemorySettings
+from service.settings import Settings
 from service.storage.hashing import user_key
 from service.storage.lessons import Lessons, Told
 

@@ -15,12 +15,13 @@ from service.domain.interactions import START, Interaction
 from service.domain.recommendations import Query
 from service.domain.versions import Origin, VersionRecord, VersionStatus
 from service.domain.weights import EventWeights
+from service.sections import LogSettings, ServingSettings
 from service.serving.catalogue_feed import CatalogueFeed
 from service.serving.lists import ListsFeed
 from service.serving.model import ServingModel
 from service.serving.ranker import Ranker
 from service.serving.recommender import Recommender
-from service.settings import LogSettings, ServingSettings, Settings
+from service.settings import Settings
 from service.storage.clock import now_ms
 from service.storage.history import HistoryStore
 from service.storage.ingest import Ingest

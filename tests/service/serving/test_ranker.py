@@ -16,6 +16,7 @@ from service.domain.interactions import START
 from service.domain.recommendations import LATEST, Query, Recommendation
 from service.domain.versions import Origin, VersionRecord, VersionStatus
 from service.errors import Overloaded
+from service.sections import ServingSettings
 from service.serving import ranker as ranking
 from service.serving.answering import Task
 from service.serving.backlog import Backlog
@@ -27,7 +28,7 @@ from service.serving.model import ServingModel
 from service.serving.ranker import Ranker
 from service.serving.recommender import Recommender
 from service.serving.rules import Eligibility
-from service.settings import ServingSettings, Settings
+from service.settings import Settings
 from service.storage import connections
 from service.storage.history import HistoryStore
 from service.storage.keys import Keys

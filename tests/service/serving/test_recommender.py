@@ -19,13 +19,14 @@ from service.domain.interactions import START, Interaction
 from service.domain.recommendations import Query, Recommendation
 from service.domain.versions import Origin, VersionRecord, VersionStatus
 from service.domain.weights import EventWeights
+from service.sections import LogSettings, ServingSettings
 from service.serving.catalogue_feed import CatalogueFeed
 from service.serving.exploring import Explorer
 from service.serving.lists import ListsFeed
 from service.serving.model import ServingModel
 from service.serving.ranker import Ranker
 from service.serving.recommender import Recommender
-from service.settings import LogSettings, ServingSettings, Settings
+from service.settings import Settings
 from service.storage import connections
 from service.storage.clock import now_ms
 from service.storage.history import HistoryStore

@@ -10,7 +10,7 @@ import redis
 import redis.asyncio
 
 from service.domain.weights import EventWeights
-from service.settings import LogSettings
+from service.sections import LogSettings
 from service.storage.connections import connect_async
 from service.storage.event_log import EventLog
 from service.storage.history import HistoryStore

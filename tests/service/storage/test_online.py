@@ -9,7 +9,7 @@ from service.domain.interactions import Position
 from service.domain.online import CONVERTED, POSITIVE, SKIPPED, Heard, Shown
 from service.errors import Unavailable
 from service.online import report
-from service.settings import OnlineSettings
+from service.sections import OnlineSettings
 from service.storage import connections
 from service.storage.clock import HOUR_MS
 from service.storage.keys import Keys

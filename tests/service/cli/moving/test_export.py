@@ -12,7 +12,7 @@ from service.cli.moving.held import HeldEvents
 from service.domain.catalogue import Item
 from service.domain.interactions import Interaction, LogEntry, Position
 from service.errors import BadRequest
-from service.settings import LogSettings
+from service.sections import LogSettings
 from service.storage.archive import Archive
 from service.storage.event_log import EventLog
 from tests.service.cli.moving.conftest import FORMATS, Place

@@ -18,7 +18,7 @@ import pytest
 from service.domain.interactions import Interaction
 from service.domain.weights import EventWeights
 from service.errors import BadRequest, Conflict, OutcomeUnknown
-from service.settings import LogSettings
+from service.sections import LogSettings
 from service.storage.connections import connect_async
 from service.storage.history import HistoryStore
 from service.storage.imports import ImportRecords, Mark
