@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from service.domain.recommendations import EXPLORE, MODEL, Query, Recommendation
+from models.mixing.blend import NETWORK
+from service.domain.recommendations import (
+    EXPLORE,
+    MODEL,
+    Query,
+    Recommendation,
+    RecommendedItem,
+)
 from service.errors import FreshetError
 from service.logs import get_logger
 from service.serving.backlog import Backlog
@@ -75,23 +82,20 @@ class Answering:
         A model that fails costs these answers its part: they come from the lists and say so.
         """
         able = [place for place, task in enumerate(tasks) if task.want and self._knows(task.want)]
+        others = [place for place, task in enumerate(tasks) if task.rank]
         mixed: dict[int, Mixed] = {}
-        failed = False
+        lost: frozenset[int] = frozenset()
         try:
             wants = [self._deep(want) for at in able if (want := tasks[at].want) is not None]
             found = zip(wants, retrieve(wants), strict=True)
             mixed = dict(zip(able, (self._mixed(*one) for one in found), strict=True))
+            mixed |= {at: Mixed(rank()) for at in others if (rank := tasks[at].rank) is not None}
         except (FreshetError, ValueError, RuntimeError, IndexError) as error:
-            failed = True
+            lost, mixed = frozenset([*able, *others]), {}
             version = tasks[0].scene.model.version
-            log.error("ranking failed", version=version, answers=len(able), error=repr(error))
-        lost = frozenset(able if failed else ())
+            log.error("ranking failed", version=version, answers=len(lost), error=repr(error))
         return [
-            self._finish(
-                task,
-                Mixed(task.rank()) if task.rank else mixed.get(place, Mixed([])),
-                place in lost,
-            )
+            self._finish(task, mixed.get(place, Mixed([])), place in lost)
             for place, task in enumerate(tasks)
         ]
 
@@ -129,12 +133,15 @@ class Answering:
         source = task.ranked_source if ranked and task.ranked_source else task.source
         answer = recommendation(scene, task.query.user_id, source, items)
         if task.query.explain and task.want:
-            by = {item_id: (method,) for item_id, method in explored.by.items()}
-            return self._explained(task.want, answer, {**mixed.spoke, **by})
+            return self._explained(task.want, answer, mixed.spoke, explored.by)
         return answer
 
     def _explained(
-        self, want: Want, answer: Recommendation, spoke: Mapping[str, tuple[str, ...]]
+        self,
+        want: Want,
+        answer: Recommendation,
+        spoke: Mapping[str, tuple[str, ...]],
+        by: Mapping[str, str],
     ) -> Recommendation:
         """With the history items that spoke most for each ranked item, and the sources.
 
@@ -152,11 +159,25 @@ class Answering:
                 replace(
                     item,
                     because=because.get(item.item_id, ()),
-                    sources=spoke.get(item.item_id, ()),
+                    sources=_sources(item, spoke, by),
                 )
                 for item in answer.items
             ),
         )
+
+
+def _sources(
+    item: RecommendedItem, spoke: Mapping[str, tuple[str, ...]], by: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Who proposed an item of an answer: the network what no other did, nobody what was listed.
+
+    Args:
+        spoke: the sources of what was mixed.
+        by: how an item was found that may be explored, whether or not it was.
+    """
+    if item.source == EXPLORE:
+        return (by[item.item_id],)
+    return (spoke.get(item.item_id) or (NETWORK,)) if item.source == MODEL else ()
 
 
 def _reasons(want: Want, item_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:

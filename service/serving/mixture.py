@@ -33,7 +33,8 @@ class Mixed:
 
     ranked: Ranked
     spoke: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The sources that proposed an item, those that ranked it highest first."""
+    """The sources that have an item among their best, those that rank it highest first; none where
+    the network brought it in, and ranks more above it that the answer may not hold."""
     drawn: tuple[str, ...] = ()
     """What a draw would put above some of them, best first; see `service.serving.exploring`."""
 
@@ -190,5 +191,6 @@ def _behind(ranked: Ranked, others: Ranked) -> Ranked:
     rest = [scored for scored in others if scored[0] not in have]
     if not ranked or not rest:
         return [*ranked, *rest]
-    down = min(0.0, ranked[-1][1] - rest[0][1])
-    return [*ranked, *((item_id, score + down) for item_id, score in rest)]
+    last = ranked[-1][1]
+    down = min(0.0, last - rest[0][1])
+    return [*ranked, *((item_id, min(last, score + down)) for item_id, score in rest)]

@@ -231,9 +231,14 @@ class Recommender:
                     for user_id, events in zip(user_ids, found, strict=True)
                 }
         return [
-            stored.get(q.user_id or "", _NOTHING) if q.history is None else _Past(q.history)
+            stored.get(q.user_id or "", _NOTHING) if q.history is None else self._sent(q)
             for q in queries
         ], lost
+
+    def _sent(self, query: Query) -> _Past:
+        """A history that came with the request; whose it is may be known all the same."""
+        key = None if query.user_id is None else self._user_key(query.user_id)
+        return _Past(query.history or (), user_key=key)
 
     def _past(self, user_id: str, events: Sequence[Interaction]) -> _Past:
         positive = [event for event in events if self._positive(event)]

@@ -23,6 +23,7 @@ from service.sections import LogSettings, ServingSettings
 from service.serving.catalogue_feed import CatalogueFeed
 from service.serving.exploring import Explorer
 from service.serving.lists import ListsFeed
+from service.serving.mixture import Mixture
 from service.serving.model import ServingModel
 from service.serving.ranker import Ranker
 from service.serving.recommender import Recommender
@@ -35,6 +36,7 @@ from service.storage.keys import Keys
 from service.storage.popularity import PopularityStore
 from service.telemetry import Metrics
 from tests.service.publishing import clicks, small_config
+from tests.service.serving.memories import key_of
 
 ITEMS = [f"i{number}" for number in range(12)]
 EVERYTHING = [*ITEMS, "named-1", "named-2", "listed-1", "listed-2"]
@@ -145,12 +147,13 @@ async def recommending(
     happened: Sequence[Interaction],
     lists_size: int = 1_000,
     explorer: Explorer | None = None,
+    mixture: Mixture | None = None,
 ) -> AsyncIterator[Recommender]:
     """A recommender on a clean namespace that `happened` was sent to."""
     keys = Keys(f"test-{uuid.uuid4().hex[:12]}")
     client = connections.connect_async(redis_url, timeout_s=5.0)
     waiting = connections.connect(redis_url)
-    ranker = Ranker(Metrics(), explorer=explorer)
+    ranker = Ranker(Metrics(), mixture, explorer)
     try:
         if happened:
             await Ingest(client, keys, LogSettings(), WEIGHTS).append(happened)
@@ -167,6 +170,8 @@ async def recommending(
             ranker=ranker,
             positive=lambda event: WEIGHTS.weight(event.type, event.value) > 0,
             settings=Settings(_env_file=None),
+            mixture=mixture,
+            user_key=key_of,
         )
     finally:
         await ranker.close()

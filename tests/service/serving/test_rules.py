@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from models.continual.state import LearningState
 from models.continual.window import learn_window
+from models.mixing.blend import Blend
 from service.domain.catalogue import Item
 from service.domain.interactions import START, Interaction
 from service.domain.recommendations import (
@@ -26,6 +27,7 @@ from service.domain.recommendations import (
     TRENDING,
     Query,
     Recommendation,
+    SimilarBy,
 )
 from service.domain.rules import Rule, Rules, Value
 from service.domain.versions import Origin, VersionRecord, VersionStatus
@@ -34,17 +36,19 @@ from service.serving.content_newcomers import NOBODY, Newcomers
 from service.serving.exploring import Explorer
 from service.serving.filling import Scene
 from service.serving.lists import FallbackLists
+from service.serving.mixture import Mixture
 from service.serving.model import ServingModel
 from service.serving.rules import Eligibility, Selection
 from service.storage.clock import now_ms
 from tests.service.publishing import clicks, small_config
+from tests.service.serving.memories import mirror_of
 from tests.service.serving.test_recommender import recommending
 
 LEARNED = [f"i{number}" for number in range(12)]
 NAMED = ["named-1", "named-2", "i0", "i1"]
 LISTED = ["listed-1", "listed-2", *LEARNED, "named-1"]
 EVERYTHING = sorted({*LEARNED, *NAMED, *LISTED})
-PATHS = ["recommend", "similar", TRENDING, POPULAR, LATEST]
+PATHS = ["recommend", "similar", "covisits", TRENDING, POPULAR, LATEST]
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +125,7 @@ events = st.lists(
     asked=st.lists(st.tuples(st.sampled_from(PATHS), queries), min_size=1, max_size=4),
     lists_size=st.sampled_from([1, 1_000]),
     share=st.sampled_from([0.0, 0.0, 0.1, 0.34, 0.5]),
+    top=st.sampled_from([None, 2, 100]),
 )
 def test_the_rules_hold_on_every_path(
     redis_url: str,
@@ -131,6 +136,7 @@ def test_the_rules_hold_on_every_path(
     asked: list[tuple[str, Query]],
     lists_size: int,
     share: float,
+    top: int | None,
 ) -> None:
     model = models[known]
     happened = [
@@ -138,11 +144,26 @@ def test_the_rules_hold_on_every_path(
         for place, (user, item, kind) in enumerate(sent)
     ]
     explorer = Explorer(share, generator=np.random.default_rng(len(asked)))
-    answers = asyncio.run(ask(redis_url, model, catalogue, happened, asked, lists_size, explorer))
+    mixture = None if top is None else mixture_of(model, happened, top)
+    answers = asyncio.run(
+        ask(redis_url, model, catalogue, happened, asked, lists_size, explorer, mixture)
+    )
     for (path, query), answer in zip(asked, answers, strict=True):
         most = share if path == "recommend" else 0.0
         allowed = allowed_of(path, query, model, catalogue, happened)
         check(path, query, answer, allowed, catalogue, most)
+
+
+def mixture_of(model: ServingModel, happened: Sequence[Interaction], top: int) -> Mixture:
+    """One whose memory knows all that has happened: what the version has learned, and the rest."""
+    learned = [
+        (event.user_id, event.item_id, event.time_ms)
+        for event in clicks(20, len(LEARNED))
+        if event.item_id in model.items
+    ]
+    late = [(e.user_id, e.item_id, e.time_ms) for e in happened if e.type == "click"]
+    mirror = mirror_of([*learned, *late])
+    return Mixture(lambda: mirror, Blend.of(top=top))
 
 
 async def ask(
@@ -153,16 +174,19 @@ async def ask(
     asked: Sequence[tuple[str, Query]],
     lists_size: int = 1_000,
     explorer: Explorer | None = None,
+    mixture: Mixture | None = None,
 ) -> list[Recommendation]:
     """An answer by each path."""
     found = []
-    world = recommending(redis_url, model, catalogue, happened, lists_size, explorer)
+    world = recommending(redis_url, model, catalogue, happened, lists_size, explorer, mixture)
     async with world as recommender:
         for path, query in asked:
             if path == "recommend":
                 found += await recommender.recommend([query])
             elif path == "similar":
                 found.append(await recommender.similar("i0", query))
+            elif path == "covisits":
+                found.append(await recommender.similar("i0", query, SimilarBy.COVISITS))
             else:
                 found.append(await recommender.listed(path, query))
     return found
@@ -210,7 +234,7 @@ def allowed_of(
     elif path == "recommend":
         seen = {e.item_id for e in happened if e.user_id == query.user_id and e.type == "click"}
     gone = set(query.exclude) | (seen if query.exclude_seen else set())
-    if path == "similar":
+    if path in ("similar", "covisits"):
         gone.add("i0")
     named = set(model.items.ids) | set(listed) | {event.item_id for event in happened}
     return {
