@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from models.mixing.blend import Blend
@@ -23,6 +24,7 @@ from service.serving.model import ServingModel
 from service.serving.retrieval import Found, Want
 
 _NAMED = 3
+_BEFORE = 1e-6
 _PACE_S = 60.0
 """Between the items of a history that comes without times."""
 
@@ -66,6 +68,8 @@ class Mixture:
         """The candidates of all, those first that the mixer would show first.
 
         What the network ranked lower than a source brings in follows behind them in its own order.
+        An item that never happened stands where the network puts it, before the first of those that
+        it ranks lower: no lesson could teach the mixer what becomes of such.
 
         Args:
             want: its history holds an item that the memory knows.
@@ -75,9 +79,11 @@ class Mixture:
         network = _Indexed(want, found, mirror, self._blend.top)
         drafted, _ = self._blend.draft(mirror.memory, _question(want, mirror), network)
         mixing = want.model.mixing or self._untaught
-        scores = mixing.scores(drafted.features)
-        order = np.argsort(-scores, kind="stable").tolist()
         ids = [network.id(row) for row in drafted.items.tolist()]
+        likely = network.of(drafted.items)
+        likely[[one in want.eligible.exclude for one in ids]] = 0.0  # only what may be shown
+        scores = _placed(mixing.scores(drafted.features), likely, network.are_new(drafted.items))
+        order = np.argsort(-scores, kind="stable").tolist()
         ranked = [(ids[at], float(scores[at])) for at in order]
         said = _said(drafted.features, self._blend.names)
         return Mixed(_behind(ranked, found.ranked), {ids[at]: said(at) for at in order})
@@ -138,6 +144,13 @@ class _Indexed:
         """The item of a row."""
         return self._items.id(row) if row < self._size else self._strangers[row - self._size]
 
+    def are_new(self, items: Ints) -> npt.NDArray[np.bool_]:
+        """Which [n] have never happened: neither memory nor version knows them."""
+        new = items >= self._size
+        for at in np.flatnonzero(new).tolist():
+            new[at] = self.id(int(items[at])) not in self._model.items
+        return new
+
     def best(self, k: int) -> Proposal:
         if not len(self._rows):
             return Proposal(self._rows, self._logits)
@@ -171,6 +184,21 @@ def _question(want: Want, mirror: Mirror) -> Question:
     else:
         times = now_s - _PACE_S * np.arange(len(rows), 0, -1, dtype=np.float64)
     return Question(rows[known], times[known], now_s, want.user_key)
+
+
+def _placed(scores: Floats, network: Floats, new: npt.NDArray[np.bool_]) -> Floats:
+    """Scores [C] of the mixer; those of new items at least as high as of any that the network
+    ranks, and ranks below them."""
+    judged = ~new & (network > 0.0)
+    if not new.any() or not judged.any():
+        return scores
+    order = np.argsort(network[judged], kind="stable")
+    lower, best = network[judged][order], np.maximum.accumulate(scores[judged][order])
+    below = np.searchsorted(lower, network[new], side="left") - 1
+    lifted = best[np.maximum(below, 0)] + _BEFORE * network[new]
+    placed = scores.astype(np.float64)
+    placed[new] = np.where(below >= 0, np.maximum(placed[new], lifted), placed[new])
+    return placed
 
 
 def _said(features: Features, names: Sequence[str]) -> Callable[[int], tuple[str, ...]]:
