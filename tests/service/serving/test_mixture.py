@@ -12,6 +12,7 @@ import torch
 
 from models.continual.state import LearningState
 from models.continual.window import learn_window
+from models.mixing import features
 from models.mixing.blend import NETWORK, Blend
 from models.mixing.mixing import Mixing
 from models.sources import PRIOR, SOURCES, Question
@@ -146,6 +147,22 @@ def test_what_only_the_network_knows_keeps_its_place(learned: ServingModel) -> N
     assert len({scores[one] for one in network}) == len(network)
     assert min(scores.values()) >= 1.0 / 13 - 1e-6
     assert all(found.spoke[one] == (NETWORK,) for one in network)
+
+
+def test_what_never_happened_stands_where_the_network_puts_it(learned: ServingModel) -> None:
+    plain = retrieve([wanted(learned, "i0")])[0]
+    query, first = plain.query, plain.ranked[0][1]
+    assert query is not None
+    vectors = torch.stack([query, -query]) * (2.0 * first / float(query @ query))
+    news = Newcomers(("likely", "unlikely"), vectors)
+    mirror = mirror_of(sessions(*(f"i0 {item}" for item in ids(plain.ranked))))
+    mixing = Mixing.initial((*SOURCES, NETWORK))
+    weights = torch.zeros_like(mixing.mixer.weights)
+    weights[features.names(mixing.sources).index("events")] = 9.0  # a mixer that likes what has happened
+    by_events = replace(mixing, mixer=replace(mixing.mixer, weights=weights))
+    want = wanted(replace(learned, mixing=by_events), "i0", newcomers=news)
+    order = [one for one in ids(mix(over(mirror), want).ranked) if one != "i0"]
+    assert (order[0], order[-1]) == ("likely", "unlikely")
 
 
 @pytest.mark.parametrize("top", [1, 2, 3, 5])
