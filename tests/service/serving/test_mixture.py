@@ -158,7 +158,7 @@ def test_what_never_happened_stands_where_the_network_puts_it(learned: ServingMo
     mirror = mirror_of(sessions(*(f"i0 {item}" for item in ids(plain.ranked))))
     mixing = Mixing.initial((*SOURCES, NETWORK))
     weights = torch.zeros_like(mixing.mixer.weights)
-    weights[features.names(mixing.sources).index("events")] = 9.0  # a mixer that likes what has happened
+    weights[features.names(mixing.sources).index("events")] = 9.0  # what has happened
     by_events = replace(mixing, mixer=replace(mixing.mixer, weights=weights))
     want = wanted(replace(learned, mixing=by_events), "i0", newcomers=news)
     order = [one for one in ids(mix(over(mirror), want).ranked) if one != "i0"]
