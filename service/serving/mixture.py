@@ -60,7 +60,12 @@ class Mixture:
         return self._blend.top
 
     def knows(self, want: Want) -> bool:
-        """Whether there is anything to ask by; cheap enough for the event loop."""
+        """Whether anybody is to be asked, and by what; cheap enough for the event loop.
+
+        Where no source is named the network answers alone, in its own order.
+        """
+        if not self._blend.sources:
+            return False
         items = self._mirror().items
         return want.like is None and any(item in items for item in want.history)
 

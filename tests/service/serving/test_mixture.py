@@ -165,6 +165,12 @@ def test_what_never_happened_stands_where_the_network_puts_it(learned: ServingMo
     assert (order[0], order[-1]) == ("likely", "unlikely")
 
 
+def test_without_sources_nobody_ranks_what_the_network_ranked(learned: ServingModel) -> None:
+    mirror = mirror_of(sessions("i0 hot"))
+    assert over(mirror).knows(wanted(learned, "i0"))
+    assert not Mixture(lambda: mirror, Blend.of(())).knows(wanted(learned, "i0"))
+
+
 @pytest.mark.parametrize("top", [1, 2, 3, 5])
 def test_what_the_network_ranked_lower_follows_behind(learned: ServingModel, top: int) -> None:
     mixture = over(mirror_of(sessions(*(f"{one} hot cold" for one in LEARNED))), top=top)
