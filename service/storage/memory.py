@@ -245,8 +245,9 @@ class MemoryStore:
         if state is None or not state.generation:
             return None
         with answering("fast memory"):
-            seconds, _ = self._client.time()
-        return max(state.position, Position(max(seconds * 1_000 - hold_ms, 0), 0))
+            seconds, microseconds = self._client.time()
+        now = seconds * 1_000 + microseconds // 1_000
+        return max(state.position, Position(max(now - hold_ms, 0), 0))
 
     def size_bytes(self) -> int:
         """Memory that it takes on the server, as the server estimates it."""
