@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from service.api import openapi, problems
+from service.api.building import open_services
 from service.api.drain import Drain
 from service.api.envelope import Envelope
 from service.api.routes import admin, events, items, lists, operations, recommendations, users
-from service.api.services import State, open_services
+from service.api.services import State
 from service.settings import Settings
 from service.telemetry import Metrics
 

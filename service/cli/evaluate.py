@@ -14,6 +14,7 @@ from service.cli.runtime import read_settings
 from service.errors import BadRequest
 
 if TYPE_CHECKING:
+    from models.evaluation.arm import ArmKind
     from models.evaluation.stream import Stream
 
 
@@ -118,16 +119,12 @@ def evaluate(
     exit status is 1 when an arm failed or something could not be written.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read when torch is imported
-    from models.evaluation.arms import DEFAULT, KINDS, named
-    from models.evaluation.noise import Noise
     from models.evaluation.periods import updates_of
     from models.evaluation.report import READINGS
     from models.evaluation.stream import Stream
 
     if list_arms:
-        for kind in KINDS:
-            typer.echo(f"{kind.name:18} {kind.summary}")
-        return
+        return _list_arms()
     if events is None:
         raise typer.BadParameter("must name a file", param_hint="--events")
     check_outputs(json_file, plots, resume)
@@ -140,13 +137,8 @@ def evaluate(
     try:
         if protocol not in READINGS:
             raise ValueError(f"--protocol: must be one of {', '.join(READINGS)}")
-        able = [kind.name for kind in KINDS if items is not None or not kind.reads_items]
-        names = able if arms == "all" else _listed(arms)
-        spoilt = None if noise is None else str(Noise.parse(noise))
-        kinds = named(DEFAULT if arms is None else names)
-        for kind in kinds:
-            if kind.name not in able:
-                raise ValueError(f"{kind.name} reads what items say of themselves: --items FILE")
+        kinds = _kinds(arms, described=items is not None)
+        spoilt = None if noise is None else _spoilt(noise)
         contents = None if items is None else read_contents(items)
         updates = updates_of(micro_windows, weights_windows)
         stream = Stream(
@@ -180,8 +172,36 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _listed(arms: str | None) -> list[str]:
-    return [name.strip() for name in (arms or "").split(",") if name.strip()]
+def _list_arms() -> None:
+    from models.evaluation.arms import KINDS
+
+    for kind in KINDS:
+        typer.echo(f"{kind.name:18} {kind.summary}")
+
+
+def _spoilt(noise: str) -> str:
+    from models.evaluation.noise import Noise
+
+    return str(Noise.parse(noise))
+
+
+def _kinds(arms: str | None, *, described: bool) -> list[ArmKind]:
+    """The arms that are asked for.
+
+    Raises:
+        ValueError: one does not exist, or reads what items say of themselves and is told nothing.
+    """
+    from models.evaluation.arms import DEFAULT, KINDS, named
+
+    able = [kind.name for kind in KINDS if described or not kind.reads_items]
+    if arms == "all":
+        return named(able)
+    listed = [name.strip() for name in (arms or "").split(",") if name.strip()]
+    kinds = named(DEFAULT if arms is None else listed)
+    for kind in kinds:
+        if kind.name not in able:
+            raise ValueError(f"{kind.name} reads what items say of themselves: --items FILE")
+    return kinds
 
 
 def _data(events: Path, stream: Stream, contents: Collection[str] | None) -> dict[str, Any]:

@@ -137,5 +137,5 @@ async def _check_named(services: Services, item_id: str) -> None:
 
 
 def _mark(request: Request, services: Services, user_id: str) -> None:
-    if services.secret is not None:
-        request.state.log["user"] = user_mark(services.secret, user_id)
+    if services.secret.key is not None:
+        request.state.log["user"] = user_mark(services.secret.key, user_id)

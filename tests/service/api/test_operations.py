@@ -19,8 +19,8 @@ from anyio import to_thread
 
 from models.compression import Rows
 from service.api.app import create_app
+from service.api.building import open_services
 from service.api.drain import Drain
-from service.api.services import open_services
 from service.sections import ServingSettings
 from service.serving.model import ServingModel
 from service.serving.watcher import Watcher
