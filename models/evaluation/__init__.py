@@ -10,7 +10,8 @@ arm.py         the one protocol behind which every method stands
 arms.py        the register of all of them
 protocol.py    freeze, ask, update, for every period and arm
 forgetting.py  what was forgotten, in closed form
-bootstrap.py   recall by user, and how far other users would move it
+bootstrap.py   a figure by user, and how far other users would move it
+differences.py how arms differ from one of them
 continual.py   both together, for arms that ran side by side
 seeds.py       figures of several seeds as one
 report.py      ranks → figures

@@ -1,4 +1,4 @@
-"""Recall by user, and how far it would move had other users come: the paired bootstrap.
+"""A figure by user, and how far it would move had other users come: the paired bootstrap.
 
 Users are drawn with replacement, each with all their targets. The same seed and number of users
 give the same draws, so that every figure of every arm is taken on the same resamples: differences
@@ -9,61 +9,69 @@ Source: Efron and Tibshirani, 1993, chapter 13 (percentile intervals).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
 
 from models.evaluation.questions import Asked
-from models.ranking.metrics import recall
+from models.evaluation.slices import K
+from models.ranking.metrics import mrr, recall
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
+RECALL = partial(recall, k=K)
+MRR = partial(mrr, k=K)
 RESAMPLES = 1_000
 CONFIDENCE = 0.95
 AT_ONCE = 8_000_000
 """Numbers of a block of draws that are held at once."""
 
 
-class RecallByUser:
-    """Hits and targets of every user in every period, so that users can be drawn anew.
+class ByUser:
+    """What the targets of every user earned in every period, so that users can be drawn anew.
 
     Args:
         asked: the targets, by period [P].
         masks: which of them count, by period [P].
-        k: K of Recall@K.
+        gain: of ranks: what each target earns; the figure is its mean.
         seed: of the draws.
     """
 
     def __init__(
-        self, asked: Sequence[Asked], masks: Sequence[Mask], *, k: int, seed: int = 0
+        self,
+        asked: Sequence[Asked],
+        masks: Sequence[Mask],
+        *,
+        gain: Callable[[Floats], Floats] = RECALL,
+        seed: int = 0,
     ) -> None:
-        self._masks, self._k, self._seed = masks, k, seed
+        self._masks, self._gain, self._seed = masks, gain, seed
         counted = [part.user[mask] for part, mask in zip(asked, masks, strict=True)]
         self.users = np.unique(np.concatenate(counted))
         self._rows = [np.searchsorted(self.users, users) for users in counted]
         self._counts = self._table([np.ones(len(users)) for users in counted])
 
     def value(self, ranks: Sequence[Floats]) -> Floats:
-        """Recall@K [P] of the ranks of each period's targets; NaN where nobody was asked."""
-        return _ratio(self._hits(ranks).sum(axis=0), self._counts.sum(axis=0))
+        """The figure [P] of the ranks of each period's targets; NaN where nobody was asked."""
+        return _ratio(self._gains(ranks).sum(axis=0), self._counts.sum(axis=0))
 
     def draws(self, lines: Sequence[Sequence[Floats]]) -> Floats:
         """The same on each resample for L lines of ranks: [RESAMPLES, L, P]."""
-        hits = np.concatenate([self._hits(ranks) for ranks in lines], axis=1)
-        drawn = resampled(hits, self._seed)
+        gains = np.concatenate([self._gains(ranks) for ranks in lines], axis=1)
+        drawn = resampled(gains, self._seed)
         return _ratio(drawn.reshape(len(drawn), len(lines), -1), self._drawn_counts[:, None, :])
 
     @cached_property
     def _drawn_counts(self) -> Floats:
         return resampled(self._counts, self._seed)
 
-    def _hits(self, ranks: Sequence[Floats]) -> Floats:
+    def _gains(self, ranks: Sequence[Floats]) -> Floats:
         """[U, P]."""
         return self._table(
-            [recall(part[mask], self._k) for part, mask in zip(ranks, self._masks, strict=True)]
+            [self._gain(part[mask]) for part, mask in zip(ranks, self._masks, strict=True)]
         )
 
     def _table(self, values: Sequence[Floats]) -> Floats:
@@ -105,7 +113,7 @@ def interval(draws: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _ratio(hits: Floats, counts: Floats) -> Floats:
-    share: Floats = np.full(np.broadcast_shapes(hits.shape, counts.shape), np.nan)
-    np.divide(hits, counts, out=share, where=counts > 0)
+def _ratio(gains: Floats, counts: Floats) -> Floats:
+    share: Floats = np.full(np.broadcast_shapes(gains.shape, counts.shape), np.nan)
+    np.divide(gains, counts, out=share, where=counts > 0)
     return share

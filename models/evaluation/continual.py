@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.evaluation.bootstrap import CONFIDENCE, RecallByUser, interval
+from models.evaluation.bootstrap import CONFIDENCE, ByUser, interval
 from models.evaluation.forgetting import (
     bwt,
     fwt,
@@ -39,9 +39,7 @@ class Continual:
         probes: recall of probe users by any model; None where there are none.
     """
 
-    def __init__(
-        self, runs: Mapping[str, Runs], everybody: RecallByUser, probes: RecallByUser | None
-    ) -> None:
+    def __init__(self, runs: Mapping[str, Runs], everybody: ByUser, probes: ByUser | None) -> None:
         self._everybody, self._probes = everybody, probes
         self._floor, self._ceiling = runs.get(FROZEN, ()), runs.get(FULL, ())
         self._drawn: dict[tuple[str, int], tuple[Floats, Floats | None]] = {}

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.evaluation.bootstrap import RecallByUser
+from models.evaluation.bootstrap import MRR, RECALL, ByUser
 from models.evaluation.continual import FULL, Continual
+from models.evaluation.differences import differences
 from models.evaluation.forgetting import mean_of_periods
 from models.evaluation.protocol import ArmRun, Evaluation
 from models.evaluation.questions import Asked
@@ -31,7 +32,9 @@ SPREAD = (*FIGURES, "fit_s", "update_s", "update_total_s", "answer_s", "continua
 """Figures whose spread over seeds is told."""
 
 
-def report(evaluations: Sequence[Evaluation], reading: str = "strict") -> dict[str, Any]:
+def report(
+    evaluations: Sequence[Evaluation], reading: str = "strict", *, against: str | None = None
+) -> dict[str, Any]:
     """Everything measured, as JSON values; None where there is nothing to say.
 
     Figures are means over the seeds; those of each seed stand under `seeds`, their standard
@@ -40,6 +43,7 @@ def report(evaluations: Sequence[Evaluation], reading: str = "strict") -> dict[s
     Args:
         evaluations: of the same questions, one for each seed.
         reading: which of READINGS fills the arms' first lines; the other stands under `readings`.
+        against: the arm that `differences` are taken to; none are where it did not run.
 
     Raises:
         ValueError: no such reading.
@@ -63,6 +67,7 @@ def report(evaluations: Sequence[Evaluation], reading: str = "strict") -> dict[s
             "arms": {
                 name: _arm(done, first, reading, continual, full_s) for name, done in runs.items()
             },
+            "differences": _differences(runs, against, first, reading),
             "failed": _joined(evaluations, "; ", lambda run: run.error),
             "tracebacks": _joined(evaluations, "\n", lambda run: run.traceback),
         }
@@ -94,9 +99,23 @@ def _continual(
     asked, probed = evaluation.asked, evaluation.probed
     return Continual(
         runs,
-        RecallByUser(asked, _masks(asked, reading), k=K),
-        RecallByUser(probed, _masks(probed, reading), k=K) if probed else None,
+        ByUser(asked, _masks(asked, reading)),
+        ByUser(probed, _masks(probed, reading)) if probed else None,
     )
+
+
+def _differences(
+    runs: Mapping[str, Sequence[ArmRun]], against: str | None, evaluation: Evaluation, reading: str
+) -> dict[str, Any] | None:
+    if against is None or against not in runs:
+        return None
+    asked = evaluation.asked
+    masks = _masks(asked, reading)
+    tables = {
+        name: ByUser(asked, masks, gain=gain)
+        for name, gain in (("recall@20", RECALL), ("mrr@20", MRR))
+    }
+    return {"against": against, "arms": differences(runs, against, tables)}
 
 
 def _joined(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from models.evaluation.stream import Stream
 
 
+SHIPPED = "freshet"
+
 EventsOption = Annotated[
     Path | None, typer.Option(help="recorded interactions: CSV, CSV.gz, JSON Lines, Parquet")
 ]
@@ -83,6 +85,13 @@ ResumeOption = Annotated[
 PlotsOption = Annotated[
     Path | None, typer.Option(help="draw curves, matrices and costs into this folder as SVG")
 ]
+AgainstOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ARM",
+        help="the arm that every other's difference is taken to [freshet, where it runs]",
+    ),
+]
 SlicesOption = Annotated[
     bool, typer.Option("--slices", help="show figures by how often item and user were seen, too")
 ]
@@ -109,6 +118,7 @@ def evaluate(
     json_file: JsonFileOption = None,
     resume: ResumeOption = None,
     plots: PlotsOption = None,
+    against: AgainstOption = None,
     slices: SlicesOption = False,
     list_arms: ListArmsOption = False,
 ) -> None:
@@ -120,7 +130,6 @@ def evaluate(
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read when torch is imported
     from models.evaluation.periods import updates_of
-    from models.evaluation.report import READINGS
     from models.evaluation.stream import Stream
 
     if list_arms:
@@ -135,9 +144,8 @@ def evaluate(
 
     device = device_for(settings)
     try:
-        if protocol not in READINGS:
-            raise ValueError(f"--protocol: must be one of {', '.join(READINGS)}")
         kinds = _kinds(arms, described=items is not None)
+        _check(protocol, against, kinds)
         spoilt = None if noise is None else _spoilt(noise)
         contents = None if items is None else read_contents(items)
         updates = updates_of(micro_windows, weights_windows)
@@ -164,6 +172,7 @@ def evaluate(
         "threads": threads,
         "device": device,
         "arms": [kind.name for kind in kinds],
+        "against": against or SHIPPED,
     }
     document = {"data": _data(events, stream, contents), "protocol": protocol, "run": run}
     document |= Measuring(stream, settings, protocol, run, resume, contents or {}).figures()
@@ -183,6 +192,15 @@ def _spoilt(noise: str) -> str:
     from models.evaluation.noise import Noise
 
     return str(Noise.parse(noise))
+
+
+def _check(protocol: str, against: str | None, kinds: list[ArmKind]) -> None:
+    from models.evaluation.report import READINGS
+
+    if protocol not in READINGS:
+        raise ValueError(f"--protocol: must be one of {', '.join(READINGS)}")
+    if against is not None and against not in {kind.name for kind in kinds}:
+        raise ValueError(f"--against: {against} is not among the arms that run")
 
 
 def _kinds(arms: str | None, *, described: bool) -> list[ArmKind]:

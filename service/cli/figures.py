@@ -70,12 +70,25 @@ def _tables(console: Console, document: dict[str, Any]) -> None:
         period: [short(curve[place]) for curve in curves] for place, period in enumerate(periods)
     }
     _table(console, arms, cells, at_once=PERIODS_AT_ONCE)
+    if document["differences"] is not None:
+        _differences(console, document["differences"])
     _say(console, "\nRecall@20 of probes: what was forgotten, in 95 %")
     bounded = {name: [_bounded(arm["continual"][name]) for arm in arms.values()]
                for name in FORGETTING}  # fmt: skip
     _table(console, arms, {name.replace("_", " "): column for name, column in bounded.items()})
     _say(console, "\nShare of the gap to a full retrain closed, in 95 %, and what it cost")
     _table(console, arms, _costs(arms))
+
+
+def _differences(console: Console, differences: Mapping[str, Any]) -> None:
+    arms: dict[str, Arm] = differences["arms"]
+    _say(console, f"\nFigures less those of {differences['against']}, paired, in 95 %")
+    names = {"R@20": "recall@20", "MRR@20": "mrr@20"}
+    _table(
+        console,
+        arms,
+        {told: [_bounded(arm[name]) for arm in arms.values()] for told, name in names.items()},
+    )
 
 
 def _figures(arms: Mapping[str, Arm]) -> Columns:

@@ -83,7 +83,7 @@ class Measuring:
         self._say_what_is_the_same()
         started = time.perf_counter()
         try:
-            figures = report(self._runs(), self._protocol)
+            figures = report(self._runs(), self._protocol, against=self._asked["against"])
         except KeyboardInterrupt:
             typer.echo(f"interrupted: {self._left()}", err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from None

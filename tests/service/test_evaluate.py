@@ -150,6 +150,20 @@ def test_a_second_run_takes_what_the_first_has_finished(walked: Path, tmp_path: 
     assert one == other, "seconds, too: nothing was measured again"
 
 
+def test_arms_are_set_against_one_of_them(events: Path, tmp_path: Path) -> None:
+    written = tmp_path / "figures.json"
+    arguments = "--events", events, "--arms", "popularity,markov", "--periods", 3, "--probes", 0
+    result = _run(*arguments, "--against", "markov", "--json", written)
+    figures = json.loads(written.read_text())
+    arms, found = figures["arms"], figures["differences"]
+
+    assert "less those of markov" in result.stdout
+    assert (found["against"], list(found["arms"])) == ("markov", ["popularity"])
+    less = arms["popularity"]["mrr@20"] - arms["markov"]["mrr@20"]
+    assert found["arms"]["popularity"]["mrr@20"]["value"] == pytest.approx(less)
+    assert "less those of" not in _run(*arguments).stdout, "where freshet did not run"
+
+
 def test_noise_is_learned_and_not_asked(walked: Path, tmp_path: Path) -> None:
     figures = {}
     for noise in (None, "labels:1", "bots:0.2"):
@@ -196,6 +210,7 @@ def test_arms_are_listed_with_a_line_each() -> None:
         (["--arms", "magic"], "magic not known"),
         (["--protocol", "kind"], "must be one of strict, ader"),
         (["--baskets", "bags"], "must be set or lines"),
+        (["--arms", "markov", "--against", "ease"], "ease is not among the arms that run"),
         (["--periods", "500"], "too few"),
         (["--noise", "labels"], "must be KIND:SHARE"),
         (["--noise", "labels:2"], "must lie in"),

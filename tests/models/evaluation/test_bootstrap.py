@@ -5,32 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.evaluation.bootstrap import RESAMPLES, Floats, RecallByUser, interval, resampled
-from models.evaluation.questions import Asked
+from models.evaluation.bootstrap import RESAMPLES, ByUser, Floats, interval, resampled
+from tests.models.evaluation.asked import asked_of
 
 
-def _asked(users: list[int]) -> Asked:
-    size = len(users)
-    some = np.zeros(size, dtype=bool)
-    return Asked(
-        question=np.arange(size),
-        user=np.asarray(users, dtype=np.int64),
-        target=np.zeros(size, dtype=np.int64),
-        known=some,
-        ader=some,
-        new_user=some,
-        returning=some,
-        item_events=np.zeros(size, dtype=np.int64),
-        user_events=np.zeros(size, dtype=np.int64),
-    )
-
-
-def _by_user(*users: list[int], masks: list[list[bool]] | None = None) -> RecallByUser:
-    asked = [_asked(part) for part in users]
+def _by_user(*users: list[int], masks: list[list[bool]] | None = None) -> ByUser:
+    asked = [asked_of(part) for part in users]
     chosen = [np.ones(len(part), dtype=bool) for part in users]
     if masks is not None:
         chosen = [np.asarray(mask, dtype=bool) for mask in masks]
-    return RecallByUser(asked, chosen, k=20)
+    return ByUser(asked, chosen)
 
 
 def _ranks(*periods: list[float]) -> list[Floats]:
