@@ -68,6 +68,9 @@ class LearningConfig:
     """t of `gbce`: 0 is plain binary cross entropy, 1 undoes the confidence of few negatives."""
     num_negatives: int = 1024
     """Negatives shared by a batch: `softmax` by smoothed popularity with logQ, `gbce` uniform."""
+    skip_weight: float = 1.0
+    """What an item that was skipped weighs against the user's positive events of the same window,
+    pair by pair; 0: nothing is learned of skips."""
     weight_decay: float = 0.0
     """Pull of the touched weights to zero, per step."""
 
@@ -146,7 +149,7 @@ class LearningConfig:
             "seed",
         ):
             _at_least(name, getattr(self, name), 0)
-        for name in ("weight_decay", "replay_ratio", "gate_margin"):
+        for name in ("skip_weight", "weight_decay", "replay_ratio", "gate_margin"):
             _at_least(name, getattr(self, name), 0.0)
         for name in ("learning_rate", "temperature"):
             _between(name, getattr(self, name), 0.0, 1e3, open_below=True)

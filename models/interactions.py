@@ -6,8 +6,10 @@ samples outlive the version whose rows they were trained into.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +22,20 @@ START = -1
 """The input before a user's first item; also fills up short sequences, where no target follows."""
 NO_TARGET = -1
 NO_HEAD = -1
+NO_ITEM = -1
+
+MOST_SKIPPED = 8
+"""Skipped items that a sample remembers at most: the latest ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One interaction as the model learns it.
 
-    `weight` above 0 is a positive signal; others are ignored by training. `key` is the keyed hash
-    of (user id, event id) and `user_key` that of the user id, both in 0 … 2⁶⁴−1, made by the
-    caller: models know no secret.
+    `weight` above 0 is a positive signal. `skip` marks an item that was seen and passed over, which
+    no positive event is: the user's samples remember it. Training ignores all others. `key` is the
+    keyed hash of (user id, event id) and `user_key` that of the user id, both in 0 … 2⁶⁴−1, made by
+    the caller: models know no secret.
     """
 
     user_id: str
@@ -38,6 +45,7 @@ class Event:
     time_ms: int
     key: int
     user_key: int
+    skip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,8 @@ class Sample:
 
     Each target is predicted from all items before it (the first of a user from START alone).
     `types` and `weights` belong to the targets; `key` and `time_ms` are those of the last target.
+    `skipped` are items that the user passed over among them, each once, the latest last: ids that
+    need be nobody's, at most `MOST_SKIPPED` of them.
     """
 
     user_id: str
@@ -55,6 +65,7 @@ class Sample:
     weights: tuple[float, ...]
     key: int
     time_ms: int
+    skipped: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_targets <= len(self.item_ids):
@@ -90,34 +101,61 @@ class Histories:
 
     def extend(self, events: Iterable[Event]) -> None:
         """Take the positive events in, keeping the latest `size` items of each user."""
-        for user_id, fresh in _by_user(events).items():
-            items = self[user_id] + tuple(event.item_id for event in fresh)
+        for user_id, told in _by_user(events).items():
+            items = self[user_id] + tuple(event.item_id for event in told.taken)
             self._items[user_id] = items[-self.size :]
 
     def samples(self, events: Iterable[Event]) -> list[Sample]:
         """Every positive event as the target of one sample, in order of the users' first events.
 
         A user's events are cut into stretches of at most `size` items; a stretch that has a past
-        opens with at least a quarter of `size` of it, so that no target loses its context.
+        opens with at least a quarter of `size` of it, so that no target loses its context. What a
+        user skipped goes with the stretch of the positive event after it, or, behind the last one,
+        before it. Who did nothing but skip has no sample.
         """
         samples: list[Sample] = []
-        for user_id, fresh in _by_user(events).items():
-            samples.extend(_stretches(user_id, self[user_id], fresh, self.size))
+        for user_id, told in _by_user(events).items():
+            samples.extend(_stretches(user_id, self[user_id], told, self.size))
         return samples
 
 
-def _by_user(events: Iterable[Event]) -> dict[str, list[Event]]:
-    """The positive events of each user, in order."""
-    users: dict[str, list[Event]] = {}
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Of one user, in order: the positive events, and what was skipped after how many of them."""
+
+    taken: Sequence[Event]
+    skipped: Sequence[tuple[int, str]]
+
+    def skipped_among(self, begin: int, end: int) -> tuple[str, ...]:
+        """What was passed over amid the positive events `begin` … `end`−1 and not taken after all,
+        each once, the latest last."""
+        first, last = (bisect_left(self.skipped, at, key=itemgetter(0)) for at in (begin, end))
+        if end == len(self.taken):
+            last = len(self.skipped)
+        found: dict[str, None] = {}
+        for after, item_id in reversed(self.skipped[first:last]):
+            if len(found) == MOST_SKIPPED:
+                break
+            if all(event.item_id != item_id for event in self.taken[after:end]):
+                found[item_id] = None
+        return tuple(found)[::-1]
+
+
+def _by_user(events: Iterable[Event]) -> dict[str, _Told]:
+    """What each user took and skipped, users in the order of their first positive events."""
+    taken: dict[str, list[Event]] = {}
+    skipped: dict[str, list[tuple[int, str]]] = {}
     for event in events:
         if event.weight > 0:
-            users.setdefault(event.user_id, []).append(event)
-    return users
+            taken.setdefault(event.user_id, []).append(event)
+        elif event.skip:
+            after = len(taken.get(event.user_id, ()))
+            skipped.setdefault(event.user_id, []).append((after, event.item_id))
+    return {user_id: _Told(each, skipped.get(user_id, ())) for user_id, each in taken.items()}
 
 
-def _stretches(
-    user_id: str, past: tuple[str, ...], fresh: Sequence[Event], size: int
-) -> Iterator[Sample]:
+def _stretches(user_id: str, past: tuple[str, ...], told: _Told, size: int) -> Iterator[Sample]:
+    fresh = told.taken
     items = past + tuple(event.item_id for event in fresh)
     first, done = len(past), len(past)
     while done < len(items):
@@ -133,6 +171,7 @@ def _stretches(
             weights=tuple(event.weight for event in targets),
             key=targets[-1].key,
             time_ms=targets[-1].time_ms,
+            skipped=told.skipped_among(done - first, end - first),
         )
         done = end
 
@@ -144,7 +183,9 @@ class SequenceBatch:
     Shapes: `user_idx` [B] int64 (−1 unknown); `inputs` [B, S] int64 (START first, then items, −1
     for an unknown item and as filling); `targets` [B, S] int64 (−1 where there is none); `weights`
     [B, S] float32; `heads` [B, S] int64, which head each target is asked through (−1 the shared
-    query), or None where there are none. The query at position s may see inputs 0 … s.
+    query), or None where there are none; `skipped` [B, K] int64, what stands against all targets of
+    a line (−1 as filling), or None where nobody skipped anything. The query at position s may see
+    inputs 0 … s.
     """
 
     user_idx: Tensor
@@ -152,6 +193,7 @@ class SequenceBatch:
     targets: Tensor
     weights: Tensor
     heads: Tensor | None = None
+    skipped: Tensor | None = None
 
     @property
     def num_targets(self) -> int:
@@ -159,12 +201,12 @@ class SequenceBatch:
 
     def until(self, steps: int) -> SequenceBatch:
         """The first `steps` positions alone."""
-        return SequenceBatch(
-            self.user_idx,
-            self.inputs[:, :steps],
-            self.targets[:, :steps],
-            self.weights[:, :steps],
-            None if self.heads is None else self.heads[:, :steps],
+        return replace(
+            self,
+            inputs=self.inputs[:, :steps],
+            targets=self.targets[:, :steps],
+            weights=self.weights[:, :steps],
+            heads=None if self.heads is None else self.heads[:, :steps],
         )
 
     def looking_ahead(self, share: float, generator: np.random.Generator) -> SequenceBatch:
@@ -183,12 +225,10 @@ class SequenceBatch:
         jump = (generator.random(targets.shape) * room).astype(np.int64)
         jump *= generator.random(targets.shape) < share
         later = torch.from_numpy(steps + jump).to(self.targets.device)
-        return SequenceBatch(
-            self.user_idx,
-            self.inputs,
-            self.targets.gather(1, later),
-            self.weights,
-            None if self.heads is None else self.heads.gather(1, later),
+        return replace(
+            self,
+            targets=self.targets.gather(1, later),
+            heads=None if self.heads is None else self.heads.gather(1, later),
         )
 
 
@@ -198,7 +238,8 @@ class SampleSet:
 
     Shapes for n samples of m items in all: `items` [m] int64 (−1 unknown), `offsets` [n+1] int64,
     `num_targets` [n] int64, `users` [n] int64 (−1 unknown), `weights` [m] float32 (0 for context),
-    `heads` [m] int64 (−1 for context and types without one), None where there are no heads.
+    `heads` [m] int64 (−1 for context and types without one), None where there are no heads;
+    `skipped` [n, K] int64 (−1 unknown, and as filling), None where nothing known was skipped.
     """
 
     items: Rows
@@ -207,6 +248,7 @@ class SampleSet:
     users: Rows
     weights: npt.NDArray[np.float32]
     heads: Rows | None = None
+    skipped: Rows | None = None
 
     @classmethod
     def of(
@@ -236,6 +278,7 @@ class SampleSet:
             users=user_rows(sample.user_id for sample in samples),
             weights=weights,
             heads=_heads(samples, offsets, type_heads) if type_heads else None,
+            skipped=_skipped(samples, item_rows),
         )
 
     def __len__(self) -> int:
@@ -303,7 +346,19 @@ class SampleSet:
                 device
             ),
             heads=heads,
+            skipped=(
+                None if self.skipped is None else torch.from_numpy(self.skipped[chosen]).to(device)
+            ),
         )
+
+
+def _skipped(samples: Sequence[Sample], item_rows: Callable[[Iterable[str]], Rows]) -> Rows | None:
+    """What was skipped, [n, K]; None where none of it is known."""
+    sizes = np.fromiter((len(sample.skipped) for sample in samples), dtype=np.int64)
+    inside = np.arange(sizes.max(initial=0))[None, :] < sizes[:, None]
+    found: Rows = np.full(inside.shape, NO_ITEM, np.int64)
+    found[inside] = item_rows(item for sample in samples for item in sample.skipped)
+    return found if (found >= 0).any() else None
 
 
 def _heads(samples: Sequence[Sample], offsets: Rows, type_heads: Sequence[str]) -> Rows:

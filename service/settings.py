@@ -73,7 +73,7 @@ class Settings(BaseSettings):
             "skip": 0.0,
         },
         description="event types and their weights, none negative; weight 0 is no positive signal,"
-        " and `skip` keeps its item from the user's answers",
+        " and `skip` keeps its item from the user's answers and is learned as an explicit negative",
     )
     positive_from: dict[str, float] = Field(
         {"rating": 4.0},

@@ -147,13 +147,15 @@ def draw_rule(candidates: Sequence[Kept], n: int, seed: int) -> list[Kept]:
 
 
 def sample_bytes(sample: Sample) -> int:
-    """Bytes of a sample as it is stored: its ids, types, weights, key and time in MessagePack.
+    """Bytes of a sample as it is stored: its ids, types, weights, key and time, and where anything
+    was skipped that, in MessagePack.
 
     What a store adds to find it again, names and indices, is not counted. Every budget and every
     figure in bytes means this; a test holds it to what `service.storage.samples.pack` writes.
     """
-    texts = (sample.user_id, *sample.item_ids, *sample.types)
-    lists = (sample.item_ids, sample.types, sample.weights)
+    texts = (sample.user_id, *sample.item_ids, *sample.types, *sample.skipped)
+    lists = [sample.item_ids, sample.types, sample.weights]
+    lists += [sample.skipped] if sample.skipped else []
     numbers = (sample.num_targets, sample.key, sample.time_ms)
     return (
         _FRAME

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,10 @@ def memory_tensors(
 def memory_meta(memory: StreamMemory) -> dict[str, Any]:
     """What of the memory is plain values."""
     probes = memory.probes
+    skipped = [[at, list(one.skipped)] for at, one in enumerate(memory.pending) if one.skipped]
     return {
         "bands": [[b.windows, b.from_ms, b.until_ms, len(b.samples)] for b in probes.bands],
+        **({"skipped": skipped} if skipped else {}),  # by id: an item may be nobody's
     }
 
 
@@ -61,10 +64,13 @@ def memory_from(
     for windows, from_ms, until_ms, count in meta["bands"]:
         bands.append(Band(windows, from_ms, until_ms, tuple(probes[first : first + count])))
         first += count
+    pending = _samples_from(tensors, "pending", types, items, users)
+    for at, skipped in meta.get("skipped", ()):
+        pending[at] = replace(pending[at], skipped=tuple(skipped))
     return StreamMemory(
         histories=_histories_from(tensors, length, items, users),
         probes=Probes(queries, max_bands, tuple(bands)),
-        pending=tuple(_samples_from(tensors, "pending", types, items, users)),
+        pending=tuple(pending),
     )
 
 

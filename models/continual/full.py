@@ -43,10 +43,14 @@ def learn_archive(
     Raises:
         LearningCancelledError: `cancelled` said so.
     """
-    positive = [event for event in events if event.weight > 0 and event.item_id in start.items]
-    kept = _trainable(start, positive)
+    told = [
+        event
+        for event in events
+        if (event.weight > 0 or event.skip) and event.item_id in start.items
+    ]
+    kept = _trainable(start, told)
     state = start.untrained()
-    rows = torch.from_numpy(start.items.rows(event.item_id for event in positive))
+    rows = torch.from_numpy(start.items.rows(event.item_id for event in told if event.weight > 0))
     state.counts.index_add_(0, rows, torch.ones(len(rows), dtype=torch.float64))
     samples, waiting = Histories(start.config.max_history).samples(kept), start.memory.pending
     if start.config.patience and not waiting:
@@ -69,14 +73,15 @@ def learn_archive(
 
 
 def _trainable(start: LearningState, events: list[Event]) -> list[Event]:
-    """Events of no probe user, less the latest ones of each user that wait in the memory."""
+    """Events of no probe user, less the latest ones of each user that wait in the memory, with what
+    was skipped among these."""
     waiting = Counter[str]()
     for sample in start.memory.pending:
         waiting[sample.user_id] += sample.num_targets
     kept = []
     for event in reversed(events):
         if waiting[event.user_id] > 0:
-            waiting[event.user_id] -= 1
+            waiting[event.user_id] -= int(event.weight > 0)
         elif not is_probe(event.user_key, start.config.probe_share):
             kept.append(event)
     return kept[::-1]

@@ -7,7 +7,7 @@ Histories (to make samples from), probes (held out for ever, to see forgetting) 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -62,6 +62,8 @@ def divided(
 ) -> Split:
     """A window's samples by user: probes, held out of this window, or trained.
 
+    Probes are judged and never trained on: what their users skipped is not kept.
+
     Args:
         samples: of the window.
         user_keys: of their users.
@@ -72,7 +74,7 @@ def divided(
     for sample in samples:
         user_key = user_keys[sample.user_id]
         if is_probe(user_key, config.probe_share):
-            split.probes.append(sample)
+            split.probes.append(replace(sample, skipped=()))
         elif is_held_out(user_key, seed, config.holdout_share):
             split.holdout.append(sample)
         else:

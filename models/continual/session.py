@@ -17,7 +17,14 @@ from models.continual.quadratic import Quadratic, merged
 from models.continual.state import LearningState
 from models.interactions import SampleSet, SequenceBatch
 from models.nets import Dropout, Inputs, Recommender
-from models.objectives import Candidates, NegativeSampler, gbce_loss, gbce_power, softmax_loss
+from models.objectives import (
+    Candidates,
+    NegativeSampler,
+    gbce_loss,
+    gbce_power,
+    skip_loss,
+    softmax_loss,
+)
 from models.parameters import Snapshot, Touched, touched_rows
 
 _ROW_RATE = 3.0
@@ -147,7 +154,8 @@ class Session:
             replayed: [B] bool, which of them are rehearsed; None: none is.
 
         Returns:
-            The loss without the terms of methods, a scalar. No target that is known, no step.
+            The loss without what was skipped and without the terms of methods, a scalar. No target
+            that is known, no step.
         """
         batch = batch.looking_ahead(self.config.lookahead, self.random)
         net, users = self.net, batch.user_idx
@@ -157,7 +165,8 @@ class Session:
         if not bool(wanted.any()):
             return torch.zeros(())
         drawn = self.sampler.draw(self.random, self.device)
-        touched = touched_rows(batch.inputs, batch.targets[wanted], drawn.rows)
+        skipped = self._skipped(batch)
+        touched = touched_rows(batch.inputs, batch.targets[wanted], drawn.rows, *skipped)
         touched_users = touched_rows(users)
         items, user_rows = self._items.gather(touched.rows), self._users.gather(touched_users.rows)
         leaves = {
@@ -177,8 +186,13 @@ class Session:
         hidden = net.encoder.queries(given, leaves, self.dropout)
         heads = None if batch.heads is None else batch.heads[wanted]
         queries = net.finish(hidden[wanted], leaves, heads)
-        loss = self.loss(queries, given.items, touched.places[1:], drawn, batch.weights[wanted])
+        targets, weights = touched.places[1], batch.weights[wanted]
+        loss = self.loss(queries, given.items, touched.places[1:3], drawn, weights)
         whole = loss
+        for places in touched.places[3:]:
+            passed = places[_owners(wanted)]
+            against = skip_loss(queries, given.items, targets, passed, weights)
+            whole = whole + self.config.skip_weight * against
         if self.methods:
             step = self._step(batch, replayed, wanted, touched, queries, given, drawn, leaves)
             for term in (method.loss(step) for method in self.methods.values()):
@@ -194,6 +208,12 @@ class Session:
         self._move_dense(net.layout.flat(gradients[2:]))
         return loss.detach()
 
+    def _skipped(self, batch: SequenceBatch) -> tuple[Tensor, ...]:
+        """The rows [B, K] that stand against the targets, if any do."""
+        if batch.skipped is None or not self.config.skip_weight:
+            return ()
+        return (batch.skipped,)
+
     def _step(
         self,
         batch: SequenceBatch,
@@ -206,12 +226,11 @@ class Session:
         dense: Mapping[str, Tensor],
     ) -> Step:
         size, device = len(batch.user_idx), wanted.device
-        owners = torch.arange(size, device=device)[:, None].expand_as(wanted)[wanted]
         none = torch.zeros(size, dtype=torch.bool, device=device)
         return Step(
             batch=batch,
             replayed=none if replayed is None else replayed.to(device),
-            owners=owners,
+            owners=_owners(wanted),
             wanted=wanted,
             rows=touched.rows,
             queries=queries,
@@ -318,3 +337,8 @@ class Session:
             for name, method in self.methods.items()
         }
         return fisher
+
+
+def _owners(wanted: Tensor) -> Tensor:
+    """The line [T] of each target that is marked in `wanted` [B, S]."""
+    return torch.arange(len(wanted), device=wanted.device)[:, None].expand_as(wanted)[wanted]

@@ -2,6 +2,7 @@
 
 from models.objectives.gbce import gbce_loss, gbce_power
 from models.objectives.negatives import Candidates, NegativeSampler
+from models.objectives.skipped import skip_loss
 from models.objectives.softmax import softmax_coefficients, softmax_loss
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "NegativeSampler",
     "gbce_loss",
     "gbce_power",
+    "skip_loss",
     "softmax_coefficients",
     "softmax_loss",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models.interactions import Event
-from service.domain.interactions import Interaction
+from service.domain.interactions import SKIP, Interaction
 from service.domain.weights import EventWeights
 from service.storage.hashing import event_key, user_key
 
@@ -38,4 +38,5 @@ class Signals:
             time_ms=interaction.time_ms,
             key=event_key(self.secret, interaction.user_id, interaction.event_id),
             user_key=user_key(self.secret, interaction.user_id),
+            skip=interaction.type == SKIP,
         )

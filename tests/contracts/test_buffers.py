@@ -16,7 +16,7 @@ from models.continual.buffer import BottomK, Buffer, sample_bytes
 from models.interactions import Sample
 from service.storage.keys import Keys
 from service.storage.replay import ReplayBuffer
-from service.storage.samples import pack
+from service.storage.samples import pack, unpack
 from tests.models.tastes import key
 
 Make = Callable[[int, int], Buffer]
@@ -163,15 +163,16 @@ def test_to_keep_whatever_fits_would_prefer_the_short() -> None:
     st.integers(0, 2**64 - 1),
     st.integers(-(2**63), 2**63 - 1),
     st.floats(allow_nan=False),
+    st.lists(st.text(max_size=40), max_size=20),
 )
 def test_a_byte_is_a_byte_of_the_stored_encoding(
-    user: str, items: list[str], number: int, time_ms: int, weight: float
+    user: str, items: list[str], number: int, time_ms: int, weight: float, skipped: list[str]
 ) -> None:
     count = (len(items) + 1) // 2
-    one = Sample(
-        user, tuple(items), count, tuple(items[:count]), (weight,) * count, number, time_ms
-    )
+    types, weights = tuple(items[:count]), (weight,) * count
+    one = Sample(user, tuple(items), count, types, weights, number, time_ms, skipped=tuple(skipped))
     assert sample_bytes(one) == len(pack(one))
+    assert unpack(pack(one)) == one
 
 
 @pytest.mark.parametrize("length", [15, 16, 31, 32, 255, 256, 65_535, 65_536])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,8 @@ def stage(
     sqlite_template: Path,
     valkey_url: str,
 ) -> Settings:
-    """A log that no learner has read yet: some of its events are sent twice, some name answers."""
+    """A log that no learner has read yet: some of its events are sent twice, some name answers, and
+    some are skips."""
     directory = tmp_path_factory.mktemp("stage")
     database = directory / "stage.sqlite"
     database.write_bytes(sqlite_template.read_bytes())
@@ -48,6 +50,7 @@ def stage(
     make_secret(settings)
     events = clicks(100 * WINDOWS - 20)
     events[::4] = give(settings, events[::4])
+    events[1::6] = [replace(event, type="skip") for event in events[1::6]]
     told = settings.memory.model_copy(update={"batch_events": 40, "lesson_share": 1.0})
     with memory.opened(settings.model_copy(update={"memory": told})) as world:
         post(settings, events[:100] + events[80:100] + events[100:])
@@ -68,6 +71,7 @@ def undisturbed(stage: Settings) -> Outcome:
     found = outcome(settings)
     assert len(found.windows) == WINDOWS
     assert len(found.samples) > 50
+    assert sum(bool(sample.skipped) for sample in found.samples) > 10
     assert sum(repeat for _, _, repeat in found.archived) == 20
     assert found.joined.total["events:joined"] == 70
     assert found.tip.meta["mixing_until"] == found.windows[-1][1], "all lessons are learned"

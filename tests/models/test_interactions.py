@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.interactions import Event, Histories, Sample, SampleSet
+from models.interactions import MOST_SKIPPED, Event, Histories, Sample, SampleSet
 from models.vocabulary import Vocabulary
 from tests.models.tastes import event
 
@@ -128,3 +130,55 @@ def test_a_sample_has_a_target_and_no_more_than_items(items: str, targets: int) 
 def test_types_belong_to_targets() -> None:
     with pytest.raises(ValueError, match="one for each target"):
         Sample("u", ("a",), 1, (), (1.0,), 1, 0)
+
+
+def told(*words: str) -> list[Event]:
+    """Events of one user, written as the item, after "-" where it was skipped."""
+    events = [event("u", word.strip("-"), n) for n, word in enumerate(words)]
+    return [
+        replace(one, weight=0.0, skip=True) if word.startswith("-") else one
+        for one, word in zip(events, words, strict=True)
+    ]
+
+
+def skipped_by(*words: str, size: int = 4) -> list[tuple[str, ...]]:
+    return [sample.skipped for sample in Histories(size).samples(told(*words))]
+
+
+def test_a_skip_goes_with_the_event_after_it_or_the_last_one() -> None:
+    assert skipped_by("-x", "a", "-y", "b", "-z") == [("x", "y", "z")]
+    words = "a b c d -x e f -y g -z".split()
+    assert skipped_by(*words) == [(), ("x", "y", "z")]
+    assert skipped_by(*"a b -x c -y d e -z f".split()) == [("x", "y"), ("z",)]
+    assert skipped_by("-x", "-y") == []
+
+
+def test_of_skips_the_latest_words_count() -> None:
+    """Taken after all, it is no skip; said twice, it is one; of many, the latest are remembered."""
+    assert skipped_by("-a", "b", "a") == [()]
+    assert skipped_by("a", "b", "-a") == [("a",)]
+    assert skipped_by("-x", "-y", "-x", "a") == [("y", "x")]
+    many = [f"-{n}" for n in range(20)]
+    assert skipped_by(*many, "a") == [tuple(map(str, range(20 - MOST_SKIPPED, 20)))]
+
+
+def test_a_weight_of_0_alone_is_no_skip_and_a_skip_no_history() -> None:
+    histories = Histories(4)
+    shown = [event("u", "x", 0, weight=0.0), event("u", "a", 1)]
+    assert [sample.skipped for sample in histories.samples(shown)] == [()]
+    histories.extend(told("-x", "a", "-y"))
+    assert histories["u"] == ("a",)
+    histories.extend([replace(one, user_id="v") for one in told("-x")])
+    assert list(histories.users()) == ["u"]
+
+
+def test_a_batch_has_a_line_of_what_was_skipped() -> None:
+    one, other = replace(sample("u", "ab", 1), skipped=("c", "?")), sample("v", "abc", 2)
+    found = looked_up(one, other, replace(other, skipped=("h",)))
+    batch = found.batch(np.asarray([2, 0, 1]))
+    assert batch.skipped is not None
+    assert batch.skipped.tolist() == [[7, -1], [2, -1], [-1, -1]]
+    for changed in (batch.until(2), batch.looking_ahead(1.0, np.random.default_rng(0))):
+        assert changed.skipped is batch.skipped
+    assert looked_up(other).batch(np.asarray([0])).skipped is None
+    assert looked_up(replace(other, skipped=("?",))).skipped is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from service.domain.interactions import START
@@ -81,6 +83,29 @@ def test_weightless_events_are_archived_and_teach_nothing(world: World) -> None:
     assert world.stores.registry.version(2).metrics["positive"] == 0
     assert len(world.state(2).items) == 0
     assert sum(1 for _ in world.stores.archive.read()) == 100
+
+
+def test_what_is_skipped_is_remembered_with_what_was_taken(world: World) -> None:
+    """From the log to the buffer; and nobody comes into being by it."""
+    events = clicks(100)
+    beside = [
+        replace(event, item_id=f"skipped-{event.item_id}", type="skip", event_id=f"s{at}")
+        for at, event in enumerate(events)
+    ]
+    beside += [replace(beside[0], user_id="nobody", event_id="alone")]
+    window = world.settings.window.model_copy(update={"max_events": 300, "max_age_s": 0.001})
+    world.settings = world.settings.model_copy(update={"window": window})
+    post(world.settings, [*beside, *events], batch=300)
+    settle(world.learner())
+    state, kept = world.state(2), world.stores.buffer.samples()
+    assert "nobody" not in state.users
+    assert not any(item_id.startswith("skipped") for item_id in state.items.ids)
+    assert kept
+    for sample in kept:
+        assert sample.skipped
+        assert {one.removeprefix("skipped-") for one in sample.skipped} <= {*sample.item_ids}
+    assert state.memory.pending
+    assert all(sample.skipped for sample in state.memory.pending)
 
 
 def test_old_checkpoints_go_and_those_for_a_rollback_stay(world: World) -> None:

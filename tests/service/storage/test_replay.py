@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+from dataclasses import astuple, replace
 
+import msgspec
 import numpy as np
 import pytest
 import redis
@@ -175,6 +176,28 @@ def test_packed_samples_are_versioned() -> None:
             packing.unpack(bad)
     with pytest.raises(CorruptEntry):
         packing.unpack_many(packing.pack(many[0]))
+
+
+def test_samples_without_skips_are_packed_as_they_always_were() -> None:
+    plain, fussy = sample(1), replace(sample(2), skipped=("x", "ü"))
+    as_before = (1, (*astuple(plain)[:-1],))
+    assert packing.pack(plain) == msgspec.msgpack.encode(as_before)
+    assert packing.unpack(packing.pack(fussy)) == fussy
+    assert packing.unpack_many(packing.pack_many([plain, fussy])) == [plain, fussy]
+    old = msgspec.msgpack.encode((1, [as_before[1]] * 2))
+    assert packing.pack_many([plain, plain]) == old
+    assert packing.unpack_many(old) == [plain, plain]
+    pretends = msgspec.msgpack.encode((1, astuple(fussy)))
+    with pytest.raises(CorruptEntry, match="knows no skipped"):
+        packing.unpack(pretends)
+    with pytest.raises(CorruptEntry):
+        packing.unpack(msgspec.msgpack.encode((2, (*astuple(fussy), "more"))))
+
+
+def test_skipped_items_come_back_from_the_buffer(buffer: ReplayBuffer) -> None:
+    many = [replace(sample(n, key=n), skipped=("x",) * (n % 2)) for n in range(4)]
+    buffer.admit(many, window_id=1)
+    assert buffer.samples() == many
 
 
 def test_hashes_are_keyed_spread_and_apart() -> None:
