@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from models.memory.memory import FastMemory
-from models.mixing.features import Candidates, describe, union
+from models.mixing.features import Candidates, Features, describe, union
 from models.sources import SOURCES, Proposal, Question, Source
 from models.sources.question import NOTHING, Floats, Ints
 
@@ -62,6 +64,17 @@ class Blend:
         items = union([*said.values(), *([] if best is None else [best])], self.top)
         said[NETWORK] = _of_network(network, items)
         return Candidates(items, describe(memory, question, items, said, self.top)), said
+
+    def described(
+        self, memory: FastMemory, question: Question, said: Mapping[str, Proposal], items: Ints
+    ) -> Features:
+        """Any items [n] of the memory, in any order, among the candidates of a draft: [n, F].
+
+        Args:
+            said: what each source said, from the draft.
+        """
+        every = np.union1d(union(list(said.values()), self.top), items)
+        return describe(memory, question, every, said, self.top)[np.searchsorted(every, items)]
 
 
 def _of_network(network: Ranking | None, items: Ints) -> Proposal:

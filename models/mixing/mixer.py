@@ -31,6 +31,8 @@ class Lesson:
     """[C, F]."""
     targets: npt.NDArray[np.int64]
     """Places among the candidates, at least one."""
+    answer: bool = False
+    """Whether the candidates are what an answer showed, and not all that there were."""
 
 
 @dataclass(frozen=True, slots=True)

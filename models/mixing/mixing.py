@@ -32,6 +32,8 @@ class MixingReport:
     """What an update made of its lessons."""
 
     lessons: int
+    answers: int
+    """Of these, what was taken from an answer against what it showed beside."""
     judged_by: int
     before: float
     """Mean reciprocal rank@20 of the judging lessons by the mixer as it was …"""
@@ -83,11 +85,12 @@ class Mixing:
 
         The experts are judged by every lesson before anything is learned from it. The trained mixer
         is taken unless it does worse by more than the margin on lessons that did not teach it, or
-        is no number.
+        is no number. Lessons of answers teach and judge nobody: an answer shows what the mixer held
+        for the best, so among its items the mixer is right too easily, and the others too rarely.
         """
-        experts = self.experts.after([self._gains(lesson) for lesson in lessons])
-        judges = [lesson for at, lesson in enumerate(lessons) if at % JUDGED == JUDGED - 1]
-        taught = [lesson for at, lesson in enumerate(lessons) if at % JUDGED != JUDGED - 1]
+        whole = [lesson for lesson in lessons if not lesson.answer]
+        experts = self.experts.after([self._gains(lesson) for lesson in whole])
+        judges, taught = _parted(lessons)
         trained = self.mixer.trained(taught, seed=seed)
         before, after = (_mean_rank(mixer, judges) for mixer in (self.mixer, trained))
         kept = len(judges) < ENOUGH or after >= before * (1.0 - MARGIN)
@@ -95,6 +98,7 @@ class Mixing:
         mixer = trained if kept else self.mixer
         report = MixingReport(
             lessons=len(lessons),
+            answers=len(lessons) - len(whole),
             judged_by=len(judges),
             before=before,
             after=after,
@@ -141,6 +145,19 @@ class Mixing:
             int(questions),
         )
         return cls(Mixer.load(sources, tensors), experts)
+
+
+def _parted(lessons: Sequence[Lesson]) -> tuple[list[Lesson], list[Lesson]]:
+    """Those that judge and those that teach. The lesson of an answer follows the one of the same
+    event: where that one judges it does nothing."""
+    judges, taught, number = list[Lesson](), list[Lesson](), 0
+    for lesson in lessons:
+        number += not lesson.answer
+        if not number or number % JUDGED:
+            taught.append(lesson)
+        elif not lesson.answer:
+            judges.append(lesson)
+    return judges, taught
 
 
 def _mean_rank(mixer: Mixer, lessons: Sequence[Lesson]) -> float:

@@ -22,6 +22,7 @@ class Recorded:
         items: ids of the candidates [C].
         features: [C, F] float16.
         target: place of the item that came.
+        answer: whether the candidates are what an answer showed, as far down as it was looked at.
     """
 
     sources: tuple[str, ...]
@@ -30,3 +31,4 @@ class Recorded:
     items: tuple[str, ...]
     features: npt.NDArray[np.float16]
     target: int
+    answer: bool = False

@@ -21,7 +21,7 @@ from service.storage.archive import Archive
 from service.storage.clock import HOUR_MS
 from service.storage.online import OnlineStore
 from service.storage.parquet import ArchivedEvent
-from service.storage.receipts import OTHER, Receipt, Receipts
+from service.storage.receipts import Receipt, Receipts
 
 _STRETCH = 1_000
 """Events joined in one step, about: entries are never split."""
@@ -75,10 +75,13 @@ class Joining:
         total: dict[str, float] = defaultdict(float)
         named: list[tuple[Receipt, Interaction]] = []
         for row in rows:
-            if row.interaction.recommendation_id is not None and not row.repeat:
-                found = self._checked(row)
+            event = row.interaction
+            if event.recommendation_id is not None and not row.repeat:
+                found = self._receipts.checked(
+                    event.recommendation_id, event.user_id, row.position.ms, self._life_ms
+                )
                 if isinstance(found, Receipt):
-                    named.append((found, row.interaction))
+                    named.append((found, event))
                 else:
                     total[f"events:{found}"] += 1
         heard = self._store.recall(sorted({receipt.nonce for receipt, _ in named}))
@@ -90,18 +93,6 @@ class Joining:
                 total[field] += number
                 versions[receipt.version][field] += number
         return self._store.join(start, end, heard, total, versions)
-
-    def _checked(self, row: ArchivedEvent) -> Receipt | str:
-        """What the event's id says, or why it is not joined."""
-        event = row.interaction
-        receipt = self._receipts.read(event.recommendation_id or "")
-        if receipt is None:
-            return "forged"
-        if not self._receipts.is_for(receipt, event.user_id):
-            return "foreign"
-        if row.position.ms - receipt.time_s * 1_000 > self._life_ms:
-            return "expired"
-        return "unmeasured" if receipt.kind == OTHER else receipt
 
     def _heard(self, answer: Heard | None, event: Interaction) -> tuple[dict[str, float], str]:
         """What the event adds to the counts of its answer, and what became of it."""

@@ -19,6 +19,7 @@ from models.vocabulary import Vocabulary
 from service.domain.interactions import START
 from service.domain.weights import EventWeights
 from service.errors import StaleMemory
+from service.memory.answers import Answers
 from service.memory.intake import Intake, Repeats, Signal, Taken
 from service.memory.lessons import Recorder
 from service.memory.opening import rows_of
@@ -71,7 +72,9 @@ class Keeper:
         self._stores, self._settings, self._status = stores, settings, status
         self._weights = EventWeights(settings.event_types, settings.positive_from)
         self._config = settings.memory.config()
-        self._recorder = Recorder(Blend.of(settings.serving.sources), settings.memory)
+        self._recorder = Recorder(
+            Blend.of(settings.serving.sources), settings.memory, Answers(stores, settings.online)
+        )
         self._reached = reached
         self._held: Held | None = None
         self._fenced = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from models.mixing.blend import Blend
 from models.mixing.recorded import Recorded
 from models.sources import Question
 from models.vocabulary import Vocabulary
+from service.memory.answers import Answers
 from service.memory.intake import Signal
 from service.sections import MemorySettings
 from service.storage.hashing import repeat_hash
@@ -29,10 +30,12 @@ class Recorder:
     Args:
         blend: who is asked; nobody is where there is no source.
         settings: how large the sample may be.
+        answers: what was shown before an item was taken.
     """
 
-    def __init__(self, blend: Blend, settings: MemorySettings) -> None:
+    def __init__(self, blend: Blend, settings: MemorySettings, answers: Answers) -> None:
         self._blend = blend
+        self._answers = answers
         self._below = round(settings.lesson_share * 2.0**64)
         self._most = min(settings.lessons_per_batch, settings.lessons) if blend.sources else 0
 
@@ -46,13 +49,19 @@ class Recorder:
             items: of the memory, and the batch's new ones.
             signals: the batch.
             events: the same, as the memory will be shown it.
+
+        Raises:
+            Unavailable: what answers showed cannot be read.
         """
         found = []
-        for at in self._sample(signals):
-            lesson = self._lesson(memory, items, signals[at], events.part(0, at + 1))
-            if lesson is not None:
-                arrival = signals[at].arrival
-                found.append((lesson_id(arrival.position, arrival.place), pack(lesson)))
+        chosen = self._sample(signals)
+        for at, seen in zip(
+            chosen, self._answers.seen([signals[at] for at in chosen]), strict=True
+        ):
+            arrival = signals[at].arrival
+            for lesson in self._told(memory, items, signals[at], events.part(0, at + 1), seen):
+                name = lesson_id(arrival.position, arrival.place, answer=lesson.answer)
+                found.append((name, pack(lesson)))
         return found
 
     def _sample(self, signals: Sequence[Signal]) -> list[int]:
@@ -64,26 +73,37 @@ class Recorder:
         chosen.sort(key=hashes.__getitem__)
         return sorted(chosen[: self._most])
 
-    def _lesson(
-        self, memory: FastMemory, items: Vocabulary, signal: Signal, events: Observed
-    ) -> Recorded | None:
-        """Of the last of `events`; None where what came was nobody's candidate."""
+    def _told(
+        self,
+        memory: FastMemory,
+        items: Vocabulary,
+        signal: Signal,
+        events: Observed,
+        seen: Sequence[str],
+    ) -> Iterator[Recorded]:
+        """Of the last of `events`: what came among all candidates, where it was one; and against
+        what an answer showed beside it, where there is such an answer."""
         target = int(events.items[-1])
         if target >= memory.num_items:
-            return None
+            return
         question = _question(memory, events)
-        candidates, _ = self._blend.draft(memory, question)
-        place = int(np.searchsorted(candidates.items, target))
-        if place == len(candidates) or candidates.items[place] != target:
-            return None
-        return Recorded(
-            sources=self._blend.names,
-            type=signal.event.type,
-            history=tuple(items.id(row) for row in question.items[-HISTORY:].tolist()),
-            items=tuple(items.id(row) for row in candidates.items.tolist()),
-            features=candidates.features.astype(np.float16),
-            target=place,
-        )
+        candidates, said = self._blend.draft(memory, question)
+        rows = items.rows(seen)
+        rows = rows[(rows >= 0) & (rows < memory.num_items)]
+        beside = self._blend.described(memory, question, said, rows) if len(rows) > 1 else None
+        for found, features in ((candidates.items, candidates.features), (rows, beside)):
+            place = np.flatnonzero(found == target)
+            if features is None or not len(place):
+                continue
+            yield Recorded(
+                sources=self._blend.names,
+                type=signal.event.type,
+                history=tuple(items.id(row) for row in question.items[-HISTORY:].tolist()),
+                items=tuple(items.id(row) for row in found.tolist()),
+                features=features.astype(np.float16),
+                target=int(place[0]),
+                answer=found is rows,
+            )
 
 
 def _question(memory: FastMemory, events: Observed) -> Question:

@@ -2,7 +2,8 @@
 
 The stream is written in the step that moves the memory's position, so each event is told of once or
 not at all. An entry is named by where its event stands in the log, so a stretch of the log is a
-stretch of the stream. It holds no user.
+stretch of the stream; an event may leave two, the second of the answer that it names. None holds a
+user.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from service.errors import CorruptEntry
 from service.storage.connections import answering
 from service.storage.keys import Keys
 
-FORMAT = 1
+FORMAT, OF_ANSWER = 1, 2
+"""The second format is the first one, of a lesson whose candidates an answer showed."""
 
 Told = tuple[Position, bytes]
 """Where a lesson's event stands in the log, and the packed lesson."""
 
 _PLACES = 1 << 20
-"""Events of one entry of the log, at most."""
+"""Lessons of one entry of the log, at most."""
 _LEVEL = 3
 _PAGE = 64
 
@@ -40,7 +42,8 @@ def pack(lesson: Recorded) -> bytes:
     """One lesson. Features lie column by column: most columns are nearly all zeros."""
     columns = np.ascontiguousarray(lesson.features.T, dtype="<f2").tobytes()
     fields = (lesson.sources, lesson.type, lesson.history, lesson.items, lesson.target, columns)
-    return zlib.compress(msgspec.msgpack.encode((FORMAT, *fields)), _LEVEL)
+    version = OF_ANSWER if lesson.answer else FORMAT
+    return zlib.compress(msgspec.msgpack.encode((version, *fields)), _LEVEL)
 
 
 def unpack(data: bytes) -> Recorded:
@@ -53,7 +56,7 @@ def unpack(data: bytes) -> Recorded:
         version, sources, kind, history, items, target, columns = _decoder.decode(
             zlib.decompress(data)
         )
-        if version != FORMAT:
+        if version not in (FORMAT, OF_ANSWER):
             raise ValueError(f"format {version} is not known")
         features = np.frombuffer(columns, dtype="<f2").reshape(-1, len(items)).T
         if not 0 <= target < len(items):
@@ -62,7 +65,8 @@ def unpack(data: bytes) -> Recorded:
             raise ValueError("its features are not finite")
     except (zlib.error, msgspec.DecodeError, ValueError) as error:
         raise CorruptEntry(f"lesson: {error}") from error
-    return Recorded(sources, kind, history, items, features.astype(np.float16), target)
+    answer = version == OF_ANSWER
+    return Recorded(sources, kind, history, items, features.astype(np.float16), target, answer)
 
 
 def pack_many(lessons: Sequence[Told]) -> bytes:
@@ -82,9 +86,10 @@ def unpack_many(data: bytes) -> list[Told]:
         raise CorruptEntry(f"lessons: {error}") from error
 
 
-def lesson_id(position: Position, place: int) -> str:
-    """How the stream names the lesson of the event at `place` of the entry at `position`."""
-    return f"{position.ms}-{position.seq * _PLACES + place}"
+def lesson_id(position: Position, place: int, *, answer: bool = False) -> str:
+    """How the stream names the lesson of the event at `place` of the entry at `position`, or that
+    of the answer which the event names."""
+    return f"{position.ms}-{position.seq * _PLACES + 2 * place + answer}"
 
 
 class Lessons:
@@ -106,7 +111,7 @@ class Lessons:
         Raises:
             Unavailable: the server does not answer.
         """
-        first, last = lesson_id(after, _PLACES - 1), lesson_id(until, _PLACES - 1)
+        first, last = (lesson_id(at, _PLACES // 2 - 1, answer=True) for at in (after, until))
         found: list[Told] = []
         while len(found) < most:
             with answering("fast memory"):

@@ -81,6 +81,23 @@ class Receipts:
             return None
         return Receipt(version, time_s, _KINDS[kind], user, nonce.hex())
 
+    def checked(self, text: str, user_id: str, at_ms: int, life_ms: int) -> Receipt | str:
+        """What the id says that an event of this user named, or why it is not joined: `forged`,
+        `foreign`, `expired` or `unmeasured`.
+
+        Args:
+            at_ms: when the event arrived, by the log's clock.
+            life_ms: how long ids are good.
+        """
+        receipt = self.read(text)
+        if receipt is None:
+            return "forged"
+        if not self.is_for(receipt, user_id):
+            return "foreign"
+        if at_ms - receipt.time_s * 1_000 > life_ms:
+            return "expired"
+        return "unmeasured" if receipt.kind == OTHER else receipt
+
     def is_for(self, receipt: Receipt, user_id: str) -> bool:
         """Whether the answer was made for this user, or for nobody by name."""
         return receipt.user in (0, answer_user(self._secret, user_id))

@@ -104,3 +104,15 @@ def test_nobody_who_has_anything_to_say_is_an_empty_list() -> None:
         candidates, _ = blend.draft(memory, asked([0]))
         assert candidates.features.shape == (0, len(names(blend.names)))
         assert not len(Mixer.initial(blend.names).scores(candidates.features))
+
+
+def test_any_items_are_described_as_among_the_candidates() -> None:
+    memory, question, blend = crowd(3, items=ITEMS), stroll(3, 6, ITEMS), Blend.of(top=5)
+    candidates, said = blend.draft(memory, question)
+    turned = candidates.items[::-1].copy()
+    found = blend.described(memory, question, said, turned)
+    assert np.array_equal(found, candidates.features[::-1])
+    stranger = np.setdiff1d(np.arange(ITEMS), candidates.items)[:1]
+    assert len(stranger)
+    with_stranger = blend.described(memory, question, said, np.append(turned, stranger))
+    assert np.array_equal(with_stranger[:-1], found)

@@ -23,6 +23,8 @@ from models.mixing.mixing import JUDGED, Mixing
 from models.mixing.recorded import Recorded
 from models.sources import SOURCES
 from service.domain.interactions import START, Interaction, Position
+from service.domain.online import Shown
+from service.domain.recommendations import PERSONALIZED
 from service.domain.versions import JobMode, Origin
 from service.learner.tutor import Tutor, taught_until
 from service.memory.keeper import Keeper
@@ -30,7 +32,10 @@ from service.memory.status import Status as KeeperStatus
 from service.memory.stores import open_stores as open_memory
 from service.serving.model import ServingModel
 from service.settings import Settings
+from service.storage.clock import now_ms
 from service.storage.lessons import pack, unpack
+from service.storage.online import Given, OnlineStore
+from service.storage.receipts import Receipts
 from tests.service.learner.world import World, differences, opened, post, settle
 
 HEARD = (*SOURCES, NETWORK)
@@ -91,6 +96,23 @@ def chain(count: int, seed: int, items: int = 30) -> list[Interaction]:
 def same(one: Mixing, other: Mixing) -> bool:
     mine, yours = one.tensors(), other.tensors()
     return all(torch.equal(mine[name], yours[name]) for name in mine)
+
+
+def test_what_answers_showed_is_learned_of(two: Both) -> None:
+    """From the event that names an answer, through the fast memory, into the version."""
+    world = two.world
+    two.learn(chain(100, 1))
+    events, receipts = chain(100, 2), Receipts(world.stores.registry.secret())
+    store = OnlineStore(world.stores.client, world.stores.keys, world.settings.online)
+    for at, event in enumerate(events):
+        id_, receipt = receipts.issue(1, PERSONALIZED, now_ms(), event.user_id)
+        shown = Shown(1, (f"i-{at % 30}", event.item_id), ("model",) * 2)
+        if at % 30 != int(event.item_id[2:]):
+            store.keep([Given(receipt.nonce, now_ms(), shown, shown.counts(None))], {}, now_ms())
+            events[at] = replace(event, recommendation_id=id_)
+    said = world.stores.registry.version(two.learn(events)).metrics["mixing"]
+    assert 20 < said["answers"] < said["lessons"]
+    assert said["judged_by"] == (said["lessons"] - said["answers"]) // JUDGED
 
 
 def test_the_mixer_moves_towards_the_source_that_is_right(two: Both) -> None:

@@ -15,12 +15,17 @@ from models.mixing.features import place_of_rank
 from models.mixing.recorded import Recorded
 from models.sources import SOURCES
 from service.domain.interactions import Interaction
+from service.domain.online import Shown
+from service.domain.recommendations import SESSION
 from service.errors import CorruptEntry
 from service.settings import Settings
+from service.storage.clock import HOUR_MS, now_ms
 from service.storage.keys import Keys
 from service.storage.lessons import pack, unpack
+from service.storage.online import Given, OnlineStore
+from service.storage.receipts import OTHER, Receipts
 from tests.service.learner.world import clicks, post
-from tests.service.memory.world import World, opened, settings_of, settle, told
+from tests.service.memory.world import END, World, opened, settings_of, settle, told
 
 
 @pytest.fixture
@@ -70,6 +75,88 @@ def test_a_basket_is_nobodys_history(generous: Settings) -> None:
             post(generous, events)
             settle(keeper)
         assert [unpack(data).history for _, data in told(world)] == [(), ()]
+
+
+def answer(
+    world: World, shown: str, user: str = "u", *, kind: str = SESSION, ago_h: float = 0.0
+) -> str:
+    """An answer that showed these items, kept; its id."""
+    receipts, time_ms = Receipts(world.stores.secret()), now_ms() - round(ago_h * HOUR_MS)
+    id_, receipt = receipts.issue(1, kind, time_ms, user)
+    told_of = Shown(1, tuple(shown), ("model",) * len(shown))
+    store = OnlineStore(world.stores.client, world.stores.keys, world.settings.online)
+    store.keep([Given(receipt.nonce, time_ms, told_of, told_of.counts(None))], {}, time_ms)
+    return id_
+
+
+def ways_of(*users: str) -> list[Interaction]:
+    """Each takes a, b, c, d, in this order."""
+    return [
+        Interaction(user, item, "click", 1_000 * (10 * at + place), f"{user}-{place}")
+        for at, user in enumerate(users)
+        for place, item in enumerate("abcd")
+    ]
+
+
+def test_of_an_answer_what_was_taken_is_held_against_what_was_seen_beside(
+    generous: Settings,
+) -> None:
+    """Down to the one below it; of items that the memory knows; under the event's own name."""
+    with opened(generous) as world:
+        keeper = world.keeper()
+        post(generous, ways_of("one", "two"))
+        settle(keeper)
+        before = len(told(world))
+        taken = Interaction(
+            "u", "c", "click", 50_000, "e", recommendation_id=answer(world, "dxcabd")
+        )
+        last = post(generous, [taken])
+        settle(keeper)
+        (whole_at, whole), (at, found) = told(world)[before:]
+        assert whole_at == at == last
+        lesson, ordinary = unpack(found), unpack(whole)
+        assert (lesson.answer, lesson.items, lesson.target) == (True, ("d", "c", "a"), 1)
+        assert (ordinary.answer, ordinary.items[ordinary.target]) == (False, "c")
+        assert lesson.history == ordinary.history
+        places = [ordinary.items.index(item) for item in lesson.items]
+        assert np.array_equal(lesson.features, ordinary.features[places])
+        assert told(world, last, END) == []
+        post(generous, [taken])
+        settle(keeper)
+        assert len(told(world)) == before + 2, "a repeat teaches nothing"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"item_id": "b", "type": "impression"},
+        {"item_id": "b", "type": "skip"},
+        {"item_id": "d"},  # was not shown
+        {"item_id": "b", "user_id": "another"},
+        {"item_id": "b", "recommendation_id": "r-forged"},
+        {"item_id": "b", "recommendation_id": None},
+        {"item_id": "b", "kind": OTHER},
+        {"item_id": "b", "ago_h": 10_000.0},
+        {"item_id": "b", "shown": "b"},
+        {"item_id": "b", "shown": "bxyz"},  # of which the memory knows one
+    ],
+    ids=str,
+)
+def test_no_answer_no_lesson_of_one(generous: Settings, event: dict[str, Any]) -> None:
+    with opened(generous) as world:
+        keeper = world.keeper()
+        post(generous, ways_of("one", "two"))
+        settle(keeper)
+        of = {name: event[name] for name in ("kind", "ago_h") if name in event}
+        id_ = answer(world, event.get("shown", "abc"), **of)
+        told_of = {"user_id": "u", "type": "click", "recommendation_id": id_} | {
+            name: value for name, value in event.items() if name not in ("kind", "ago_h", "shown")
+        }
+        post(generous, [Interaction(time_ms=50_000, event_id="e", **told_of)])
+        settle(keeper)
+        found = [unpack(data) for _, data in told(world)]
+        assert bool(found) == ("type" not in event), "of what is no positive signal, none at all"
+        assert not any(lesson.answer for lesson in found)
 
 
 def test_they_are_a_bounded_sample_that_events_alone_decide(generous: Settings) -> None:
@@ -146,9 +233,11 @@ def test_bytes_are_read_back_and_others_are_refused() -> None:
     blend = Blend.of()
     features = np.random.default_rng(0).random((3, 41)).astype(np.float16)
     lesson = Recorded(blend.names, "click", ("a",), ("b", "c", "d"), features, 2)
-    found = unpack(pack(lesson))
-    assert (found.sources, found.items, found.target) == (lesson.sources, lesson.items, 2)
-    assert np.array_equal(found.features, features)
+    for one in (lesson, replace(lesson, answer=True)):
+        found = unpack(pack(one))
+        assert (found.sources, found.items, found.target) == (lesson.sources, lesson.items, 2)
+        assert found.answer == one.answer
+        assert np.array_equal(found.features, features)
     for broken in (b"", b"junk", pack(lesson)[:-5], pack(replace(lesson, target=3))):
         with pytest.raises(CorruptEntry):
             unpack(broken)

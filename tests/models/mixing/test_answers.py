@@ -1,0 +1,93 @@
+"""Lessons of answers: what was taken from a list against what was passed over in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from models.mixing.features import Features, names, place_of
+from models.mixing.mixer import Lesson, Mixer
+from models.mixing.mixing import Mixing
+from tests.models.lessons import SOURCES, lessons
+
+CHOICE, LISTED = 40, 10
+GOOD, BAD = SOURCES[0], SOURCES[2]
+
+
+def question(random: np.random.Generator) -> tuple[Features, np.ndarray]:
+    """Candidates of which every source says something else, and how likely each is taken once it
+    is looked at: the more the good source and the less the bad one speaks for it."""
+    features = np.zeros((CHOICE, len(names(SOURCES))), dtype=np.float32)
+    said = dict(zip(SOURCES, random.random((len(SOURCES), CHOICE)), strict=True))
+    for source, scores in said.items():
+        at = place_of(SOURCES, source)
+        features[:, at] = scores
+        features[np.argsort(-scores), at + 2] = 1.0 / np.arange(1, CHOICE + 1)
+    return features, 1.0 / (1.0 + np.exp(-8.0 * (said[GOOD] - 0.5 * said[BAD] - 0.4)))
+
+
+def window(mixer: Mixer, seed: int, *, answers: bool, size: int = 120) -> list[Lesson]:
+    """What came when the mixer's ten best were shown: eyes go down the list and stop at a click,
+    or somewhere. Beside all candidates, with `answers`, it is held against what was seen."""
+    random, found, taken = np.random.default_rng(seed), list[Lesson](), 0
+    while taken < size:
+        features, likely = question(random)
+        shown = np.argsort(-mixer.scores(features))[:LISTED]
+        looked = int(random.geometric(0.25))
+        clicks = random.random(LISTED) < likely[shown]
+        if not clicks[:looked].any():
+            continue
+        place, taken = int(np.argmax(clicks)), taken + 1
+        found.append(Lesson(features, shown[place : place + 1]))
+        if answers:
+            found.append(Lesson(features[shown[: place + 2]], np.asarray([place]), answer=True))
+    return found
+
+
+def liked(mixer: Mixer) -> float:
+    """How likely what it shows is taken, as a share of what it could show."""
+    random, found = np.random.default_rng(9), []
+    for _ in range(200):
+        features, likely = question(random)
+        best = np.argsort(-mixer.scores(features))[:LISTED]
+        found.append(likely[best].mean() / np.sort(likely)[-LISTED:].mean())
+    return float(np.mean(found))
+
+
+def after_windows(*, answers: bool) -> float:
+    mixing = Mixing.initial(SOURCES)
+    for seed in range(3):
+        mixing, _ = mixing.after(window(mixing.mixer, seed, answers=answers), seed=seed)
+    return liked(mixing.mixer)
+
+
+def test_what_was_shown_and_not_taken_corrects_the_mixer_that_showed_it() -> None:
+    """Of clicks alone it learns as well that what it put first is what people want."""
+    assert after_windows(answers=True) > after_windows(answers=False) + 0.08
+
+
+def test_they_teach_and_judge_nobody() -> None:
+    whole = lessons(1, 600, {"second"})
+    beside = [replace(one, answer=True) for one in lessons(2, 600, {"first"})]
+    both = [one for pair in zip(whole, beside, strict=True) for one in pair]
+    before = Mixing.initial(SOURCES)
+    (alone, said), (taught, told) = (before.after(each, seed=0) for each in (whole, both))
+    assert (said.answers, told.answers, told.lessons) == (0, 600, 1_200)
+    assert taught.experts == alone.experts
+    assert (told.judged_by, told.before) == (said.judged_by, pytest.approx(said.before))
+    assert not torch.equal(taught.mixer.weights, alone.mixer.weights)
+
+
+def test_the_answer_of_a_lesson_that_judges_does_not_teach() -> None:
+    whole = lessons(1, 10)
+    silent = [*whole[:5], replace(whole[4], answer=True), *whole[5:]]
+    heard = [*whole[:4], replace(whole[3], answer=True), *whole[4:]]
+    before = Mixing.initial(SOURCES)
+    alone, with_judge, with_taught = (
+        before.after(each, seed=0)[0].mixer.weights for each in (whole, silent, heard)
+    )
+    assert torch.equal(alone, with_judge)
+    assert not torch.equal(alone, with_taught)
