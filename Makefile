@@ -19,7 +19,7 @@ demo: install  ## run everything on this machine and watch it learn [EVENTS=file
 	@$(BIN)/freshet demo $(if $(EVENTS),--events "$(EVENTS)") $(ARGS)
 
 test: $(VENV)/.installed-test  ## run every test [ARGS=…] [WORKERS=n]
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.installed-test  ## check style, format and what may import what
 	@$(BIN)/ruff check .

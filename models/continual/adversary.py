@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.continual.optimizers import AdamState, DenseOptimizer
+from models.adam import AdamState
+from models.continual.optimizers import DenseOptimizer
 from models.parameters import Layout, initial_rows
 
 _HIDDEN = 32

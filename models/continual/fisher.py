@@ -145,7 +145,9 @@ def _add_chunk(
     coefficients = _score_gradients(
         queries.detach(), given.items, targets, candidates, drawn.shift, labels, generator
     )
-    to_hidden, to_headed = torch.autograd.grad(queries, [leaf, headed], coefficients @ given.items)
+    with torch.enable_grad():  # a product and a sum: torch imports an algebra system for the other
+        pushed = (queries * (coefficients @ given.items)).sum()
+    to_hidden, to_headed = torch.autograd.grad(pushed, [leaf, headed])
     found = backward(to_hidden)
 
     turned = net.normalize

@@ -13,20 +13,19 @@ into the loss instead, where an adaptive optimizer rescales it with the data's g
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from models.adam import AdamState
 from models.continual.quadratic import Quadratic, missed_pulls
 from models.continual.sparsity import GroupLasso
-from models.parameters import Layout, grown
+from models.parameters import grown
 
 _EPS = 1e-8
 _ROW_BETA = 0.999
-_BETAS = (0.9, 0.999)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,52 +177,6 @@ class TableOptimizer:
         return torch.where(count > 0, self._learning_rate / (mean_square.sqrt() + _EPS), 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class AdamState:
-    """Adam's memory of one flat tensor: first and second moments [P] and steps taken, [1], or [P]
-    where weights were born at different times."""
-
-    mean: Tensor
-    mean_square: Tensor
-    steps: Tensor
-
-    @classmethod
-    def empty(cls, size: int) -> AdamState:
-        return cls(torch.zeros(size), torch.zeros(size), torch.zeros(1))
-
-    def apart(self) -> AdamState:
-        """The same with a count of steps for each weight; moments are shared."""
-        steps = self.steps.to(self.mean.device).expand(len(self.mean)).clone()
-        return AdamState(self.mean, self.mean_square, steps)
-
-    def aligned(
-        self, before: Layout, after: Layout, device: str | torch.device = "cpu"
-    ) -> AdamState:
-        """A copy on `device` for weights laid out anew.
-
-        Nothing is remembered of new ones, and each counts its steps from its birth: with the
-        others' count the moments, which begin at 0, would be taken for settled, and the first
-        steps be several times too long.
-        """
-        parts = [self.mean, self.mean_square, self.steps]
-        if before != after:
-            parts[2] = self.steps.expand(before.size)
-            parts = [before.carried(part, after) for part in parts]
-        mean, mean_square, steps = parts
-        return AdamState(
-            mean.to(device, copy=True),
-            mean_square.to(device, copy=True),
-            steps.to("cpu" if len(steps) == 1 else device, copy=True),
-        )
-
-    def state_dict(self) -> dict[str, Tensor]:
-        return {"mean": self.mean, "mean_square": self.mean_square, "steps": self.steps}
-
-    @classmethod
-    def load(cls, tensors: Mapping[str, Tensor]) -> AdamState:
-        return cls(tensors["mean"], tensors["mean_square"], tensors["steps"])
-
-
 class DenseOptimizer:
     """Adam on one flat tensor, the pull implicitly with Adam's own rate for each element.
 
@@ -284,27 +237,10 @@ class DenseOptimizer:
             part[held] = values
 
     def _step(self, gradient: Tensor) -> None:
-        state, (beta, beta_square) = self._state, _BETAS
-        state.steps.add_(1.0)
-        state.mean.lerp_(gradient, 1.0 - beta)
-        state.mean_square.mul_(beta_square).addcmul_(gradient, gradient, value=1.0 - beta_square)
-        if len(state.steps) == 1:
-            steps = float(state.steps)
-            root = (state.mean_square / (1.0 - beta_square**steps)).sqrt_().add_(_EPS)
-            rate = -self._learning_rate / (1.0 - beta**steps)
-            self.values.addcdiv_(state.mean, root, value=rate)
-        else:
-            root = (state.mean_square / _settled(beta_square, state.steps)).sqrt_().add_(_EPS)
-            mean = state.mean / _settled(beta, state.steps)
-            self.values.addcdiv_(mean, root, value=-self._learning_rate)
+        root = self._state.step(self.values, gradient, self._learning_rate)
         if self._pull is not None:
             pull = self._pull
             stiffness = pull.importance / root * (self._learning_rate * pull.strength)
             self.values -= (self.values - pull.anchor) * (stiffness / (1.0 + stiffness))
         for penalty in self._sparse:
             penalty.step(self.values, self._learning_rate)
-
-
-def _settled(beta: float, steps: Tensor) -> Tensor:
-    """1 − β^steps, [P]: how much of a mean that began at 0 is there."""
-    return -torch.expm1(steps * math.log(beta))

@@ -8,12 +8,13 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from models.adam import AdamState
 from models.config import LearningConfig
 from models.continual.bundle import Bundle, memory_from, memory_meta, memory_tensors
 from models.continual.memory import Probes, StreamMemory
 from models.continual.method import Method
 from models.continual.methods import chosen_methods
-from models.continual.optimizers import AdamState, RowState
+from models.continual.optimizers import RowState
 from models.continual.precision import vector_precision
 from models.interactions import Histories
 from models.mixing.bundle import any_mixing_from, mixing_meta, mixing_tensors

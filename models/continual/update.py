@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from models.adam import AdamState
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
 from models.continual.method import Lesson
-from models.continual.optimizers import AdamState, RowState
+from models.continual.optimizers import RowState
 from models.continual.session import Session
 from models.continual.state import LearningState
 from models.continual.stopping import Stopping

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.adam import AdamState
 from models.mixing.features import Features, names
 from models.sources import PRIOR
 
@@ -100,29 +101,17 @@ class Mixer:
         """
         if not lessons:
             return self
-        weights = self.weights.clone().requires_grad_()
-        adam = torch.optim.Adam([weights], lr=learning_rate)
-        adam.state[weights] = {
-            "exp_avg": self.mean.clone(),
-            "exp_avg_sq": self.mean_square.clone(),
-            "step": self.steps[0].clone(),
-        }
+        weights = self.weights.clone()
+        adam = AdamState(self.mean.clone(), self.mean_square.clone(), self.steps.clone())
         order = np.random.default_rng(seed)
         for _ in range(epochs):
             shuffled = order.permutation(len(lessons))
             for start in range(0, len(lessons), batch_size):
                 batch = [lessons[at] for at in shuffled[start : start + batch_size]]
-                adam.zero_grad()
-                torch.autograd.backward(self._loss(weights, batch))
-                adam.step()
-        state = adam.state[weights]
-        return Mixer(
-            self.sources,
-            weights.detach(),
-            state["exp_avg"],
-            state["exp_avg_sq"],
-            state["step"].reshape(1),
-        )
+                leaf = weights.detach().requires_grad_()
+                (gradient,) = torch.autograd.grad(self._loss(leaf, batch), leaf)
+                adam.step(weights, gradient, learning_rate)
+        return Mixer(self.sources, weights, adam.mean, adam.mean_square, adam.steps)
 
     def _loss(self, weights: Tensor, batch: Sequence[Lesson]) -> Tensor:
         sizes = [len(lesson.features) for lesson in batch]

@@ -59,9 +59,9 @@ class GrownEncoder:
 
         def grown(gradient: Tensor) -> ExampleGradients:
             raised = [each for _, each in trace]
-            to_hidden, to_latest, *to_raised = torch.autograd.grad(
-                queries, [*leaves, *raised], gradient
-            )
+            with torch.enable_grad():
+                pushed = (queries * gradient).sum()
+            to_hidden, to_latest, *to_raised = torch.autograd.grad(pushed, [*leaves, *raised])
             squares, toward = [], gradient.square()
             for (read, each), to_each in zip(trace, to_raised, strict=True):
                 pushed = to_each.square()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -89,6 +90,8 @@ def _learn_all(settings: dict[str, Any], place: str | None, occasion: int) -> No
                 learn=learn,
             )
         )
+    if needless := {"sympy", "torch._dynamo"}.intersection(sys.modules):
+        raise ImportError(f"{needless}: seconds of every learner's start, and for nothing")
 
 
 def _dying_learn(reached: Callable[[str], None]) -> Callable[..., Candidate]:

@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.adam import AdamState
 from models.config import LearningConfig
 from models.continual.expandable import Expandable, Heard
 from models.continual.fisher import Fisher
 from models.continual.method import Start
-from models.continual.optimizers import AdamState, DenseOptimizer
+from models.continual.optimizers import DenseOptimizer
 from models.continual.session import Session
 from models.continual.state import LearningState
 from models.continual.window import learn_window

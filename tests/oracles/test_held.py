@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.continual.optimizers import AdamState, DenseOptimizer
+from models.adam import AdamState
+from models.continual.optimizers import DenseOptimizer
 from models.continual.quadratic import Quadratic
 from models.continual.sparsity import GroupLasso
 from models.parameters import Layout

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.continual.optimizers import AdamState, DenseOptimizer, RowState, TableOptimizer
+from models.adam import AdamState
+from models.continual.optimizers import DenseOptimizer, RowState, TableOptimizer
 from models.continual.quadratic import Quadratic, merged, missed_pulls
 
 SHAPES = [(1, 1), (7, 3), (23, 5)]

@@ -21,11 +21,12 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor
 
+from models.adam import AdamState
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
 from models.continual.method import Method, Move, Start
 from models.continual.methods import method_named
-from models.continual.optimizers import AdamState, DenseOptimizer
+from models.continual.optimizers import DenseOptimizer
 from models.continual.quadratic import merged
 from models.parameters import Layout
 
