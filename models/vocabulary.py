@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,7 @@ class Vocabulary:
     def rows(self, externals: Iterable[str]) -> npt.NDArray[np.int64]:
         """Rows [n] int64 of `externals`, −1 for those that have none."""
         get = self._rows.get
-        return np.fromiter((get(external, -1) for external in externals), dtype=np.int64)
+        return np.fromiter(map(get, externals, repeat(-1)), dtype=np.int64)
 
     def id(self, row: int) -> str:
         return self._ids[row]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.memory.memory import FastMemory
-from models.sources.question import NOTHING, Ints, Proposal, Question, greatest
+from models.sources.question import NOTHING, Floats, Ints, Proposal, Question, greatest
 
 Features = npt.NDArray[np.float32]
 
@@ -95,24 +95,33 @@ def _by_source(proposals: Sequence[Proposal], items: Ints, top: int) -> Features
     The best of a source are all among the candidates, so ranks among these are ranks among all.
     """
     found = np.zeros((len(items), len(proposals), len(BY_SOURCE)), dtype=np.float32)
+    scores = _laid_out(proposals, items)
+    greatest_of = scores.max(axis=1, initial=0.0)
+    share = scores / np.where(greatest_of > 0.0, greatest_of, 1.0)[:, None]
+    found[:, :, 0] = share.T
+    found[:, :, 1] = np.maximum(1.0 + np.log(np.maximum(share, 1e-9)) / _FLOOR, 0.0).T
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    source = np.arange(len(proposals))[:, None]
+    rank = 1.0 + np.arange(best.shape[1])
+    found[best, source, 2] = np.where(scores[source, best] > 0.0, 1.0 / rank, 0.0)
+    return found.reshape(len(items), len(proposals) * len(BY_SOURCE))
+
+
+def _laid_out(proposals: Sequence[Proposal], items: Ints) -> Floats:
+    """What each gives to each candidate [S, C], 0 where it says nothing."""
+    scores = np.zeros((len(proposals), len(items)))
     sizes = [len(proposal) for proposal in proposals]
     if not len(items) or not sum(sizes):
-        return found.reshape(len(items), len(proposals) * len(BY_SOURCE))
+        return scores
     said = np.concatenate([proposal.items for proposal in proposals])
     number = np.zeros(max(said.max(), items[-1]) + 1, dtype=np.min_scalar_type(len(items)))
     number[items] = np.arange(1, len(items) + 1)
-    there = np.flatnonzero(number[said])
-    place = number[said[there]].astype(np.int64) - 1
+    place = number[said]
+    there = np.flatnonzero(place > 0)
     source = np.repeat(np.arange(len(proposals)), sizes)[there]
-    scores = np.concatenate([proposal.scores for proposal in proposals])[there]
-    greatest_of = np.asarray([proposal.scores.max(initial=0.0) for proposal in proposals])
-    share = scores / greatest_of[source]
-    found[place, source, 0] = share
-    found[place, source, 1] = np.maximum(1.0 + np.log(np.maximum(share, 1e-9)) / _FLOOR, 0.0)
-    best = np.lexsort((-scores, source))
-    rank = 1 + np.arange(len(best)) - np.searchsorted(source, source)
-    found[place[best], source, 2] = np.where(rank <= top, 1.0 / rank, 0.0)
-    return found.reshape(len(items), -1)
+    every = np.concatenate([proposal.scores for proposal in proposals])
+    scores[source, place[there].astype(np.int64) - 1] = every[there]
+    return scores
 
 
 def _of_item(memory: FastMemory, question: Question, items: Ints) -> Features:

@@ -79,11 +79,9 @@ class Mixer:
 
     def scores(self, features: Kept) -> Floats:
         """How likely each candidate [C] is, up to a factor: higher is better."""
-        linear, hidden, bias, outer = _parts(self.weights, len(names(self.sources)))
         with torch.inference_mode():
-            return _scores(
-                torch.from_numpy(features.astype(np.float32)), linear, hidden, bias, outer
-            ).numpy()
+            x = torch.from_numpy(features.astype(np.float32, copy=False))
+            return _scores(x, *_parts(self.weights, features.shape[1])).numpy()
 
     def trained(
         self,
@@ -180,9 +178,11 @@ def _prior(feature: str) -> float:
 
 def _parts(weights: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """linear [F], hidden [H, F], bias [H], outer [H]."""
-    linear, hidden, bias, outer = torch.split(weights, [size, HIDDEN * size, HIDDEN, HIDDEN])
+    linear, hidden, bias, outer = torch.split_with_sizes(
+        weights, [size, HIDDEN * size, HIDDEN, HIDDEN]
+    )
     return linear, hidden.view(HIDDEN, size), bias, outer
 
 
 def _scores(x: Tensor, linear: Tensor, hidden: Tensor, bias: Tensor, outer: Tensor) -> Tensor:
-    return x @ linear + torch.relu(x @ hidden.T + bias) @ outer
+    return x @ linear + torch.relu(torch.addmm(bias, x, hidden.T)) @ outer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.memory.graph import NONE, Graph
+from models.memory.graph import Graph
 from models.memory.memory import SLOW, FastMemory
 from models.sources.question import NOTHING, Floats, Ints, Proposal, Question, greatest, summed
 
@@ -14,9 +14,7 @@ def hop(graph: Graph, items: Ints, weights: Floats, size: int, power: float = 1.
     rows = graph.weights[items].astype(np.float64)
     total = rows.sum(axis=1)
     rows *= (weights / np.where(total > 0.0, total, 1.0) ** power)[:, None]
-    neighbours = graph.neighbours[items].ravel()
-    there = np.flatnonzero(neighbours != NONE)
-    return summed(neighbours[there], rows.ravel()[there], size)
+    return summed(graph.neighbours[items].ravel(), rows.ravel(), size)
 
 
 class Covisits:

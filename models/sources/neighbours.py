@@ -56,8 +56,8 @@ class Neighbours:
     def propose(self, memory: FastMemory, question: Question) -> Proposal:
         if not len(question.items):
             return NOTHING
-        items, place = np.unique(question.items[-self.reach :][::-1], return_index=True)
-        steps = question.steps[-self.reach :][::-1][place]
+        place = question.latest[question.latest >= len(question.items) - self.reach]
+        items, steps = question.items[place], question.steps[place]
         weights = np.ones(len(items)) if self.decay is None else np.exp2(-steps / self.decay)
         slots = self._candidates(memory, question, items, weights)
         if not len(slots):
@@ -69,10 +69,8 @@ class Neighbours:
     ) -> Ints:
         """Slots that may share most; they must be looked at, for they may hold others by now."""
         sessions = memory.sessions
-        found = sessions.found[items]
-        there = found != NONE
-        shared = np.broadcast_to(weights[:, None], found.shape)[there]
-        similar = summed(found[there], shared, sessions.capacity)
+        found = sessions.found[items].ravel()
+        similar = summed(found, np.repeat(weights, sessions.per_item), sessions.capacity)
         own = NONE if question.user is None else sessions.slots.get(question.user, NONE)
         others = similar.items != own
         slots: Ints = similar.items[others]
@@ -85,13 +83,14 @@ class Neighbours:
         self, memory: FastMemory, question: Question, items: Ints, weights: Floats, slots: Ints
     ) -> Proposal:
         sessions = memory.sessions
-        rows = sessions.items[slots]
+        longest = max(int(sessions.sizes[slots].max()), 1)
+        rows = sessions.items[:, -longest:][slots]
         number = np.zeros(memory.num_items + 1, dtype=np.min_scalar_type(len(items)))
         number[items] = np.arange(1, len(items) + 1)
         shared = number[rows]  # which of the items, from 1; a free place is the last entry, 0
-        at = np.flatnonzero(shared)
+        at = np.flatnonzero(shared > 0)
         weight = weights[shared.ravel()[at] - 1]
-        sums = np.bincount(at // sessions.length, weights=weight, minlength=len(slots))
+        sums = np.bincount(at // longest, weights=weight, minlength=len(slots))
         similar: Floats = sums / np.sqrt(np.maximum(sessions.sizes[slots], 1))
         age = np.maximum(question.now_s - sessions.times[slots, -1], 0.0)
         similar *= np.exp2(-age / memory.half_life_s)
@@ -101,11 +100,10 @@ class Neighbours:
     def _given(self, rows: Rows, shared: Places, similar: Floats, num_items: int) -> Proposal:
         """What the neighbours [n, L] give to their items."""
         length = rows.shape[1]
-        there = np.flatnonzero(rows != NONE)
-        owner = there // length
-        given = similar[owner]
+        given = np.repeat(similar, length)
         if self.decay is not None:
-            latest = np.where(shared, np.arange(length), -1).max(axis=1)
-            fade = np.exp2(-np.arange(length + 1) / self.decay)
-            given *= fade[np.abs(there - owner * length - latest[owner])]
-        return summed(rows.ravel()[there], given, num_items)
+            place = np.arange(length)
+            fade = np.exp2(-place / self.decay)[np.abs(place[:, None] - place)]
+            latest = length - 1 - shared[:, ::-1].argmax(axis=1)
+            given *= fade[latest].ravel()
+        return summed(rows.ravel(), given, num_items)

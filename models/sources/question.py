@@ -11,6 +11,7 @@ Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int32] | Ints
 """As the memory keeps them, or as they are counted with."""
 Floats = npt.NDArray[np.float64]
+Keys = npt.NDArray[np.unsignedinteger]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,16 @@ class Question:
 
     steps: Ints = field(init=False, repr=False)
     """How many steps back each item lies [H]; a basket is one step, 1 is the latest."""
+    latest: Ints = field(init=False, repr=False)
+    """Where each item stands last, by item."""
 
     def __post_init__(self) -> None:
         step = np.zeros(len(self.times), dtype=np.int64)
         np.cumsum(self.times[1:] != self.times[:-1], out=step[1:])
         steps = step[-1:] - step + 1  # once for all who ask
         object.__setattr__(self, "steps", steps)
+        _, place = np.unique(self.items[::-1], return_index=True)
+        object.__setattr__(self, "latest", len(self.items) - 1 - place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +51,38 @@ class Proposal:
         return len(self.items)
 
 
-_FEW = 8
+_FEW = 64
 
 NOTHING = Proposal(np.empty(0, dtype=np.int64), np.empty(0))
 
 
 def summed(items: Rows, scores: Floats, size: int) -> Proposal:
-    """Scores added up by item, of which there are `size`; those that have decayed to 0 are none."""
+    """Scores added up by item, of which there are `size`; those that have decayed to 0 are none.
+
+    Args:
+        items: below 0 in free places, whose scores count for nobody.
+    """
     if len(items) * _FEW < size:  # to sort few is quicker than to lay out all
-        found, place, order = _grouped(items)
+        found, place, order = _grouped(items, size)
         total: Floats = np.bincount(place, weights=scores[order]).astype(np.float64)
-        there = total > 0.0
-        return Proposal(found[there], total[there])
-    total = np.bincount(items, weights=scores, minlength=size).astype(np.float64)
+        there = (total > 0.0) & (found < size)
+        return Proposal(found[there].astype(np.int64), total[there])
+    places = np.add(items, 1, dtype=np.int64)  # a free place is 0
+    total = np.bincount(places, weights=scores, minlength=size + 1)[1:]
     found = np.flatnonzero(total > 0.0)
     return Proposal(found, total[found])
 
 
-def _grouped(items: Rows) -> tuple[Ints, Ints, Ints]:
+def _grouped(items: Rows, size: int) -> tuple[Keys, Ints, Keys]:
     """Each item once, ascending; and in a stable order by item, which of them each is, and whence.
 
-    Item and place are sorted as one number, which is several times as quick as sorting places.
+    Item and place are sorted as one number, which is several times as quick as sorting places, and
+    twice as quick again where 32 bits hold both. A free place overflows to beyond all items.
     """
     bits = max(len(items) - 1, 0).bit_length()
-    keys = np.sort((items.astype(np.int64) << bits) | np.arange(len(items)))
-    order, ordered = keys & ((1 << bits) - 1), keys >> bits
+    kind = np.dtype(np.uint32 if size.bit_length() + bits <= 32 else np.uint64)
+    keys = np.sort((items.astype(kind) << kind.type(bits)) | np.arange(len(items), dtype=kind))
+    order, ordered = keys & kind.type((1 << bits) - 1), keys >> kind.type(bits)
     first = np.ones(len(items), dtype=bool)
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
     return ordered[first], np.cumsum(first) - 1, order
@@ -81,5 +93,8 @@ def greatest(scores: Floats, size: int) -> Ints:
     if len(scores) <= size:
         return np.arange(len(scores))
     bar = np.partition(scores, len(scores) - size)[len(scores) - size]
-    above, equal = np.flatnonzero(scores > bar), np.flatnonzero(scores == bar)
-    return np.sort(np.concatenate((above, equal[: size - len(above)])))
+    places = np.flatnonzero(scores >= bar)
+    if spare := len(places) - size:
+        level = np.flatnonzero(scores[places] == bar)
+        places = np.delete(places, level[-spare:])
+    return places

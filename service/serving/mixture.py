@@ -6,14 +6,14 @@ the network knows stands behind its last row, for as long as one answer is made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.mixing.blend import Blend
+from models.mixing.blend import NETWORK, Blend
 from models.mixing.features import Features, place_of_rank
 from models.mixing.mixing import Mixing
 from models.sources import Proposal, Question
@@ -82,16 +82,17 @@ class Mixture:
         """
         mirror = self._mirror()
         network = _Indexed(want, found, mirror, self._blend.top)
-        drafted, _ = self._blend.draft(mirror.memory, _question(want, mirror), network)
+        drafted, said = self._blend.draft(mirror.memory, _question(want, mirror), network)
         mixing = want.model.mixing or self._untaught
-        ids = [network.id(row) for row in drafted.items.tolist()]
-        likely = network.of(drafted.items)
-        likely[[one in want.eligible.exclude for one in ids]] = 0.0  # only what may be shown
+        ids, exclude = network.ids(drafted.items), want.eligible.exclude
+        likely = _likely(said[NETWORK], drafted.items)
+        likely[[one in exclude for one in ids]] = 0.0  # only what may be shown
         scores = _placed(mixing.scores(drafted.features), likely, network.are_new(drafted.items))
-        order = np.argsort(-scores, kind="stable").tolist()
-        ranked = [(ids[at], float(scores[at])) for at in order]
-        said = _said(drafted.features, self._blend.names)
-        return Mixed(_behind(ranked, found.ranked), {ids[at]: said(at) for at in order})
+        order = np.argsort(-scores, kind="stable")
+        first = list(map(ids.__getitem__, order.tolist()))
+        ranked = list(zip(first, scores[order].tolist(), strict=True))
+        spoke = _Spoke(first, drafted.features[order], self._blend.names)
+        return Mixed(_behind(ranked, found.ranked), spoke)
 
     def covisited(self, item_id: str, limit: int, allows: Callable[[str], bool]) -> Ranked:
         """What was met together with an item, by w(a → b) / √count(b); nothing if it is not known.
@@ -145,15 +146,19 @@ class _Indexed:
         self._rows: Ints = rows[order]
         self._logits: Floats = np.asarray([score for _, score in ranked], dtype=np.float64)[order]
 
-    def id(self, row: int) -> str:
-        """The item of a row."""
-        return self._items.id(row) if row < self._size else self._strangers[row - self._size]
+    def ids(self, items: Ints) -> list[str]:
+        """The ids of rows, which ascend."""
+        known = int(np.searchsorted(items, self._size))
+        strangers = (items[known:] - self._size).tolist()
+        return [
+            *map(self._items.ids.__getitem__, items[:known].tolist()),
+            *map(self._strangers.__getitem__, strangers),
+        ]
 
     def are_new(self, items: Ints) -> npt.NDArray[np.bool_]:
         """Which [n] have never happened: neither memory nor version knows them."""
         new = items >= self._size
-        for at in np.flatnonzero(new).tolist():
-            new[at] = self.id(int(items[at])) not in self._model.items
+        new[new] = self._model.items.rows(self.ids(items[new])) < 0
         return new
 
     def best(self, k: int) -> Proposal:
@@ -164,8 +169,7 @@ class _Indexed:
     def of(self, items: Ints) -> Floats:
         logits: Floats = np.full(len(items), -np.inf)
         if self._query is not None:
-            ids = [self.id(row) for row in items.tolist()]
-            rows = self._model.items.rows(ids)
+            rows = self._model.items.rows(self.ids(items))
             known = np.flatnonzero(rows >= 0)
             with torch.inference_mode():
                 found = self._model.vectors[rows[known]] @ self._query
@@ -191,6 +195,13 @@ def _question(want: Want, mirror: Mirror) -> Question:
     return Question(rows[known], times[known], now_s, want.user_key)
 
 
+def _likely(said: Proposal, items: Ints) -> Floats:
+    """What was said of candidates [C], 0 of those that it does not name."""
+    likely = np.zeros(len(items))
+    likely[np.searchsorted(items, said.items)] = said.scores
+    return likely
+
+
 def _placed(scores: Floats, network: Floats, new: npt.NDArray[np.bool_]) -> Floats:
     """Scores [C] of the mixer; those of new items at least as high as of any that the network
     ranks, and ranks below them."""
@@ -206,16 +217,27 @@ def _placed(scores: Floats, network: Floats, new: npt.NDArray[np.bool_]) -> Floa
     return placed
 
 
-def _said(features: Features, names: Sequence[str]) -> Callable[[int], tuple[str, ...]]:
-    """By candidate, the sources that rank it, the one that ranks it highest first."""
-    ranks = features[:, [place_of_rank(names, name) for name in names]]
+class _Spoke(Mapping[str, tuple[str, ...]]):
+    """By candidate, the sources that rank it, the one that ranks it highest first; few are asked
+    for, and only when an answer is explained."""
 
-    def of(at: int) -> tuple[str, ...]:
-        mine = ranks[at]
-        best = np.argsort(-mine, kind="stable")[:_NAMED]
-        return tuple(names[one] for one in best.tolist() if mine[one] > 0.0)
+    def __init__(self, ids: Sequence[str], features: Features, names: Sequence[str]) -> None:
+        self._ids, self._features, self._names = ids, features, names
 
-    return of
+    def __getitem__(self, item_id: str) -> tuple[str, ...]:
+        try:
+            told = self._features[self._ids.index(item_id)]
+        except ValueError:
+            raise KeyError(item_id) from None
+        ranks = told[[place_of_rank(self._names, name) for name in self._names]]
+        best = np.argsort(-ranks, kind="stable")[:_NAMED]
+        return tuple(self._names[one] for one in best.tolist() if ranks[one] > 0.0)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
 
 
 def _behind(ranked: Ranked, others: Ranked) -> Ranked:
