@@ -12,6 +12,7 @@ from models.memory.memory import FastMemory
 from models.mixing.features import Candidates, Features, describe, union
 from models.sources import SOURCES, Proposal, Question, Source
 from models.sources.question import NOTHING, Floats, Ints
+from models.sources.source import proposals
 
 NETWORK = "network"
 TOP = 100
@@ -59,7 +60,7 @@ class Blend:
         Args:
             network: what the network says; None where it has nothing to say.
         """
-        said = {name: source.propose(memory, question) for name, source in self.sources.items()}
+        said = proposals(self.sources, memory, question)
         best = None if network is None else network.best(self.top)
         items = union([*said.values(), *([] if best is None else [best])], self.top)
         said[NETWORK] = _of_network(network, items)

@@ -18,6 +18,7 @@ OF_ITEM = ("slow", "trend", "fast", "events", "age")
 OF_PAIR = ("seen", "step", "times", "since")
 OF_MOMENT = ("length", "gap")
 _RATES = 3
+_SCALES = (4.0, 4.0, 4.0, 8.0, 8.0)
 _FLOOR = 8.0
 
 
@@ -51,7 +52,8 @@ def place_of_rank(sources: Sequence[str], source: str) -> int:
 def union(proposals: Sequence[Proposal], top: int) -> Ints:
     """The `top` best of each, each once, ascending; of equal ones the lower rows."""
     parts = [proposal.items[greatest(proposal.scores, top)] for proposal in proposals]
-    return np.unique(np.concatenate([NOTHING.items, *parts]))
+    items = np.sort(np.concatenate([NOTHING.items, *parts]))
+    return items[np.diff(items, prepend=-1) > 0]
 
 
 def describe(
@@ -128,13 +130,13 @@ def _of_item(memory: FastMemory, question: Question, items: Ints) -> Features:
     """An item that the network alone knows has never happened, as far as the memory can tell."""
     met = items < memory.num_items
     rows = items[met]
-    found = np.zeros((len(items), len(OF_ITEM)))
-    found[met, :_RATES] = np.log1p(memory.counts.at(rows, question.now_s)) / 4.0
-    found[met, _RATES] = np.log1p(memory.counts.events[rows]) / 8.0
     latest = np.zeros(len(items))
     latest[met] = memory.counts.times[rows]
-    found[:, _RATES + 1] = np.log1p(np.maximum(question.now_s - latest, 0.0) / 3_600.0) / 8.0
-    return found.astype(np.float32)
+    found = np.zeros((len(items), len(OF_ITEM)))
+    found[met, :_RATES] = memory.counts.at(rows, question.now_s)
+    found[met, _RATES] = memory.counts.events[rows]
+    found[:, _RATES + 1] = np.maximum(question.now_s - latest, 0.0) / 3_600.0
+    return (np.log1p(found) / _SCALES).astype(np.float32)
 
 
 def _of_pair(question: Question, items: Ints) -> Features:

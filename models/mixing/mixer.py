@@ -185,4 +185,5 @@ def _parts(weights: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _scores(x: Tensor, linear: Tensor, hidden: Tensor, bias: Tensor, outer: Tensor) -> Tensor:
-    return x @ linear + torch.relu(torch.addmm(bias, x, hidden.T)) @ outer
+    active = torch.nn.functional.linear(x, hidden, bias).relu_()
+    return torch.addmv(torch.mv(x, linear), active, outer)

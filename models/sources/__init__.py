@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.memory.memory import FAST, TRENDING
-from models.sources.covisits import Covisits, Walk
+from models.sources.covisits import COVISITS, Walk
 from models.sources.neighbours import Neighbours
 from models.sources.own import Own
 from models.sources.popular import Popular
@@ -14,7 +14,7 @@ from models.sources.source import Source
 __all__ = ["PRIOR", "SOURCES", "Proposal", "Question", "Source"]
 
 SOURCES: dict[str, Source] = {
-    "covisits": Covisits(),
+    "covisits": COVISITS,
     "walk": Walk(),
     "rules": Rules(),
     "fast-rules": Rules(fast=True),

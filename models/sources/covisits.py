@@ -7,6 +7,7 @@ import numpy as np
 from models.memory.graph import Graph
 from models.memory.memory import SLOW, FastMemory
 from models.sources.question import NOTHING, Floats, Ints, Proposal, Question, greatest, summed
+from models.sources.source import Onward, Source
 
 
 def hop(graph: Graph, items: Ints, weights: Floats, size: int, power: float = 1.0) -> Proposal:
@@ -34,27 +35,28 @@ class Covisits:
         return hop(memory.covisits, question.items[-self.reach :], weights, memory.num_items)
 
 
-class Walk:
+COVISITS = Covisits()
+
+
+class Walk(Onward):
     """Two hops over the co-visit graph, by way of the best items in the middle.
 
     Args:
-        reach: items of the history, latest first, that the walk starts from.
+        first: says where the first hop leads.
         middle: items in the middle.
         damping: scores are divided by popularity, as of an item's latest event, to this power.
     """
 
-    def __init__(self, reach: int = 20, middle: int = 100, damping: float = 0.25) -> None:
-        self.reach, self.middle, self.damping = reach, middle, damping
+    def __init__(
+        self, first: Source = COVISITS, middle: int = 100, damping: float = 0.25
+    ) -> None:
+        super().__init__(first)
+        self.middle, self.damping = middle, damping
 
-    def propose(self, memory: FastMemory, question: Question) -> Proposal:
-        if not len(question.items):
-            return NOTHING
-        weights = 1.0 / question.steps[-self.reach :]
-        start = question.items[-self.reach :]
-        first = hop(memory.covisits, start, weights, memory.num_items)
+    def onward(self, memory: FastMemory, first: Proposal) -> Proposal:
         if not len(first):
             return NOTHING
         best = greatest(first.scores, self.middle)
         found = hop(memory.covisits, first.items[best], first.scores[best], memory.num_items)
-        popular = memory.counts.values[found.items, SLOW]
+        popular = memory.counts.values[:, SLOW][found.items]
         return Proposal(found.items, found.scores / np.maximum(popular, 1e-3) ** self.damping)

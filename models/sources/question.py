@@ -69,7 +69,7 @@ def summed(items: Rows, scores: Floats, size: int) -> Proposal:
         return Proposal(found[there].astype(np.int64), total[there])
     places = np.add(items, 1, dtype=np.int64)  # a free place is 0
     total = np.bincount(places, weights=scores, minlength=size + 1)[1:]
-    found = np.flatnonzero(total > 0.0)
+    found = (total > 0.0).nonzero()[0]
     return Proposal(found, total[found])
 
 
@@ -93,7 +93,7 @@ def greatest(scores: Floats, size: int) -> Ints:
     if len(scores) <= size:
         return np.arange(len(scores))
     bar = np.partition(scores, len(scores) - size)[len(scores) - size]
-    places = np.flatnonzero(scores >= bar)
+    places = (scores >= bar).nonzero()[0]
     if spare := len(places) - size:
         level = np.flatnonzero(scores[places] == bar)
         places = np.delete(places, level[-spare:])
