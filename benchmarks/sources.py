@@ -1,8 +1,9 @@
 """What the sources and the mixer cost a recommendation.
 
 Milliseconds per question, asked one after the other in one thread: each source alone, all of them
-with the description of their candidates (`Blend.draft`), the mixer's scores, and both together,
-which is what they add to a request. What is counted is the thread's own time on a core, so that
+with the description of their candidates (`Blend.draft`), the mixer's scores, both together, and
+`Mixture.mix`, which is what they add to a request: the same with a network's candidates among them,
+in the ids of an answer. What is counted is the thread's own time on a core, so that
 other jobs do not count as ours. The crowd: 30,000 sessions of 20 events, each within one of 500
 clusters of items but for every fifth event, few items being popular; asked by histories of 20.
 Ratios are to a product of a 100,000 × 64 matrix and a vector in the same run, which is what an
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence, Sized
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -23,6 +25,15 @@ from models.memory.memory import FastMemory, Observed
 from models.mixing.blend import Blend
 from models.mixing.mixer import Mixer
 from models.sources import Question
+from models.vocabulary import Vocabulary
+from service.domain.interactions import START
+from service.domain.versions import Origin, VersionRecord, VersionStatus
+from service.serving.catalogue import CatalogueView
+from service.serving.memory_feed import Mirror
+from service.serving.mixture import Mixture
+from service.serving.model import ServingModel
+from service.serving.retrieval import Found, Want
+from service.serving.rules import Eligibility
 
 SIZES = (10_000, 100_000)
 SESSIONS, LENGTH, CLUSTERS = 30_000, 20, 500
@@ -82,6 +93,7 @@ def _figures(items: int) -> Iterator[Figure]:
         "Blend.draft": lambda question: blend.draft(memory, question),
         "Mixer.scores": lambda question: mixer.scores(drafts[id(question)].features),
         "all together": lambda question: mixer.scores(blend.draft(memory, question)[0].features),
+        "Mixture.mix": _answers(memory, blend, questions),
     }
     spent = {name: np.empty(len(questions)) for name in ways}
     for question in questions[:10]:
@@ -92,6 +104,37 @@ def _figures(items: int) -> Iterator[Figure]:
             spent[name][at] = _milliseconds(way, question)
     yield from _told(f"{items:,} items", spent)
     yield Figure(f"{items:,} items: candidates", _median_size(list(drafts.values())), "")
+
+
+def _answers(
+    memory: FastMemory, blend: Blend, questions: Sequence[Question]
+) -> Callable[[Question], object]:
+    """What the ranking thread does for a request with sources and not without: candidates of a
+    network that has vectors of all items are mixed in, and all of them named."""
+    items = Vocabulary(f"i{row}" for row in range(memory.num_items))
+    mixture = Mixture(lambda: Mirror(memory, items), blend)
+    random = np.random.default_rng(2)
+    vectors = torch.from_numpy(random.standard_normal((memory.num_items, 64), dtype=np.float32))
+    record = VersionRecord(1, None, VersionStatus.ACTIVE, Origin.INITIAL, START, "", 0)
+    theirs = Vocabulary(f"i{row}" for row in random.permutation(memory.num_items))
+    model = replace(ServingModel.empty(record), items=theirs, vectors=vectors)
+    asked: dict[int, tuple[Want, Found]] = {}
+    for question in questions:
+        history = tuple(f"i{row}" for row in question.items)
+        want = Want(
+            model,
+            Eligibility(CatalogueView(), exclude=frozenset(history)),
+            20,
+            history=history,
+            times_ms=tuple((1_000 * question.times).astype(int).tolist()),
+            now_ms=int(1_000 * question.now_s),
+            user_key=question.user,
+        )
+        query = vectors[int(random.integers(memory.num_items))]
+        best = (vectors @ query).topk(blend.top)
+        ranked = zip(map(theirs.id, best.indices.tolist()), best.values.tolist(), strict=True)
+        asked[id(question)] = want, Found(list(ranked), query)
+    return lambda question: mixture.mix(*asked[id(question)])
 
 
 def _milliseconds(way: Callable[[Question], object], question: Question) -> float:

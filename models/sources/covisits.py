@@ -47,9 +47,7 @@ class Walk(Onward):
         damping: scores are divided by popularity, as of an item's latest event, to this power.
     """
 
-    def __init__(
-        self, first: Source = COVISITS, middle: int = 100, damping: float = 0.25
-    ) -> None:
+    def __init__(self, first: Source = COVISITS, middle: int = 100, damping: float = 0.25) -> None:
         super().__init__(first)
         self.middle, self.damping = middle, damping
 

@@ -11,7 +11,6 @@ Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int32] | Ints
 """As the memory keeps them, or as they are counted with."""
 Floats = npt.NDArray[np.float64]
-Keys = npt.NDArray[np.unsignedinteger]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +62,24 @@ def summed(items: Rows, scores: Floats, size: int) -> Proposal:
         items: below 0 in free places, whose scores count for nobody.
     """
     if len(items) * _FEW < size:  # to sort few is quicker than to lay out all
-        found, place, order = _grouped(items, size)
-        total: Floats = np.bincount(place, weights=scores[order]).astype(np.float64)
-        there = (total > 0.0) & (found < size)
-        return Proposal(found[there].astype(np.int64), total[there])
+        found, place, order = _grouped(items)
+        total: Floats = np.bincount(place, weights=scores[order]).astype(np.float64, copy=False)
+        there = (total > 0.0) & (found >= 0)
+        return Proposal(found[there], total[there])
     places = np.add(items, 1, dtype=np.int64)  # a free place is 0
-    total = np.bincount(places, weights=scores, minlength=size + 1)[1:]
-    found = (total > 0.0).nonzero()[0]
+    total = np.bincount(places, scores, size + 1)[1:].astype(np.float64, copy=False)
+    found = np.flatnonzero(total > 0.0)
     return Proposal(found, total[found])
 
 
-def _grouped(items: Rows, size: int) -> tuple[Keys, Ints, Keys]:
+def _grouped(items: Rows) -> tuple[Ints, Ints, Ints]:
     """Each item once, ascending; and in a stable order by item, which of them each is, and whence.
 
-    Item and place are sorted as one number, which is several times as quick as sorting places, and
-    twice as quick again where 32 bits hold both. A free place overflows to beyond all items.
+    Item and place are sorted as one number, which is several times as quick as sorting places.
     """
     bits = max(len(items) - 1, 0).bit_length()
-    kind = np.dtype(np.uint32 if size.bit_length() + bits <= 32 else np.uint64)
-    keys = np.sort((items.astype(kind) << kind.type(bits)) | np.arange(len(items), dtype=kind))
-    order, ordered = keys & kind.type((1 << bits) - 1), keys >> kind.type(bits)
+    keys = np.sort((items.astype(np.int64) << bits) | np.arange(len(items)))
+    order, ordered = keys & ((1 << bits) - 1), keys >> bits
     first = np.ones(len(items), dtype=bool)
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
     return ordered[first], np.cumsum(first) - 1, order
@@ -93,7 +90,7 @@ def greatest(scores: Floats, size: int) -> Ints:
     if len(scores) <= size:
         return np.arange(len(scores))
     bar = np.partition(scores, len(scores) - size)[len(scores) - size]
-    places = (scores >= bar).nonzero()[0]
+    places: Ints = np.flatnonzero(scores >= bar)
     if spare := len(places) - size:
         level = np.flatnonzero(scores[places] == bar)
         places = np.delete(places, level[-spare:])

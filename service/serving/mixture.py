@@ -18,7 +18,9 @@ from models.mixing.features import Features, place_of_rank
 from models.mixing.mixing import Mixing
 from models.sources import Proposal, Question
 from models.sources.question import Floats, Ints
+from models.vocabulary import Vocabulary
 from service.serving.content_newcomers import Ranked
+from service.serving.crossing import Crossing
 from service.serving.memory_feed import Mirror
 from service.serving.model import ServingModel
 from service.serving.retrieval import Found, Want
@@ -53,6 +55,7 @@ class Mixture:
         self._mirror = mirror
         self._blend = blend
         self._untaught = Mixing.initial(blend.names)
+        self._crossing = Crossing(Vocabulary(), Vocabulary())
 
     @property
     def top(self) -> int:
@@ -81,7 +84,8 @@ class Mixture:
             found: what the network ranked; of no query where it knows nothing.
         """
         mirror = self._mirror()
-        network = _Indexed(want, found, mirror, self._blend.top)
+        crossing = self._crossed(mirror.items, want.model.items)
+        network = _Indexed(want, found, mirror, crossing, self._blend.top)
         drafted, said = self._blend.draft(mirror.memory, _question(want, mirror), network)
         mixing = want.model.mixing or self._untaught
         ids, exclude = network.ids(drafted.items), want.eligible.exclude
@@ -93,6 +97,12 @@ class Mixture:
         ranked = list(zip(first, scores[order].tolist(), strict=True))
         spoke = _Spoke(first, drafted.features[order], self._blend.names)
         return Mixed(_behind(ranked, found.ranked), spoke)
+
+    def _crossed(self, items: Vocabulary, learned: Vocabulary) -> Crossing:
+        """From the memory's items to a version's; made anew when either is another."""
+        if self._crossing.origin is not items or self._crossing.target is not learned:
+            self._crossing = Crossing(items, learned)
+        return self._crossing
 
     def covisited(self, item_id: str, limit: int, allows: Callable[[str], bool]) -> Ranked:
         """What was met together with an item, by w(a → b) / √count(b); nothing if it is not known.
@@ -132,7 +142,10 @@ class Mixture:
 class _Indexed:
     """What the network says of one question, in rows of the memory and, behind them, strangers."""
 
-    def __init__(self, want: Want, found: Found, mirror: Mirror, top: int) -> None:
+    def __init__(
+        self, want: Want, found: Found, mirror: Mirror, crossing: Crossing, top: int
+    ) -> None:
+        self._crossing = crossing
         self._model: ServingModel = want.model
         self._items = mirror.items
         self._size = mirror.memory.num_items
@@ -158,8 +171,14 @@ class _Indexed:
     def are_new(self, items: Ints) -> npt.NDArray[np.bool_]:
         """Which [n] have never happened: neither memory nor version knows them."""
         new = items >= self._size
-        new[new] = self._model.items.rows(self.ids(items[new])) < 0
+        new[new] = self._learned(items[new]) < 0
         return new
+
+    def _learned(self, items: Ints) -> Ints:
+        """The version's rows, which a stranger may have, too; −1 where it has none."""
+        known = int(np.searchsorted(items, self._size))
+        strangers = self._model.items.rows(self.ids(items[known:]))
+        return np.concatenate((self._crossing.rows(items[:known]), strangers))
 
     def best(self, k: int) -> Proposal:
         if not len(self._rows):
@@ -169,7 +188,7 @@ class _Indexed:
     def of(self, items: Ints) -> Floats:
         logits: Floats = np.full(len(items), -np.inf)
         if self._query is not None:
-            rows = self._model.items.rows(self.ids(items))
+            rows = self._learned(items)
             known = np.flatnonzero(rows >= 0)
             with torch.inference_mode():
                 found = self._model.vectors[rows[known]] @ self._query
