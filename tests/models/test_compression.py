@@ -45,6 +45,12 @@ class TestBounds:
         vectors = table(rows, dim)
         assert compress(vectors, "float32")[:].data_ptr() == vectors.data_ptr()
 
+    @pytest.mark.parametrize("kind", ROWS)
+    def test_rows_are_selected_as_they_are_read(self, rows: int, dim: int, kind: str) -> None:
+        kept = compress(table(rows, dim), kind)
+        some = torch.arange(rows).flip(0)[::3]
+        assert torch.equal(kept.index_select(0, some), kept[some])
+
     def test_a_score_is_off_by_no_more_than_its_bound(self, rows: int, dim: int) -> None:
         vectors, query = table(rows, dim), table(3, dim)[1:2]
         kept = compress(vectors, "int8")
