@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.compression import compress, kept_rows, low_rank
+from models.compression import ROWS, compress, kept_rows, low_rank
 from models.ranking.compressed import CompressedIndex
 from models.ranking.index import ExactIndex
 
