@@ -232,7 +232,7 @@ def allowed_of(
     if path == "recommend" and query.history is not None:
         seen = set(query.history)
     elif path == "recommend":
-        seen = {e.item_id for e in happened if e.user_id == query.user_id and e.type == "click"}
+        seen = {event.item_id for event in happened if event.user_id == query.user_id}
     gone = set(query.exclude) | (seen if query.exclude_seen else set())
     if path in ("similar", "covisits"):
         gone.add("i0")
