@@ -148,6 +148,15 @@ class ContentIndex:
         left = Vocabulary(items.id(place) for place in (*kept.tolist(), *later))
         return ContentIndex(left, self._width, self._max_items, raw, _Base.build(raw))
 
+    def scores(self, history: Sequence[int] | Ints, weights: Sequence[float] | Floats) -> Floats:
+        """Of all rows [N], the cosine with the weighted sum of a history's rows.
+
+        Args:
+            history: rows of this index; negative ones are passed over.
+            weights: what each is worth, above 0.
+        """
+        return self._scores(self._query(history, weights))
+
     def propose(
         self, history: Sequence[int] | Ints, weights: Sequence[float] | Floats, k: int
     ) -> tuple[Ints, Floats]:
@@ -163,7 +172,7 @@ class ContentIndex:
         Returns:
             Rows [≤ k] int64 and scores [≤ k] in (0, 1], best first.
         """
-        scores = self._scores(self._query(history, weights))
+        scores = self.scores(history, weights)
         found = list(_best(scores, k, lambda _: True))
         return (
             np.asarray([place for place, _ in found], dtype=np.int64),
@@ -181,7 +190,7 @@ class ContentIndex:
         own = self.items.row(item_id)
         if own < 0:
             return []
-        scores = self._scores(self._query([own], [1.0]))
+        scores = self.scores([own], [1.0])
         found = _best(scores, k, lambda at: at != own and allows(self.items.id(at)))
         return [(self.items.id(place), score) for place, score in found]
 

@@ -33,14 +33,12 @@ def learn_mixing(
 
     Args:
         recorded: in the order of the log; those of other sources are passed over.
-        sources: those that are asked, without the network. Where the parent's mixing hears others,
-            one that has learned nothing takes its place.
+        sources: those that are asked, without the network; the parent's mixing may hear others.
         seed: of everything random.
     """
     heard = (*sources, NETWORK)
-    mixing = parent.mixing
-    if mixing is None or mixing.sources != heard:
-        mixing = Mixing.initial(heard, parent.config.seed)
+    mixing = parent.mixing or Mixing.initial(heard, parent.config.seed)
+    mixing = mixing.hearing(heard)
     width = len(names(heard))
     ours = [one for one in recorded if one.sources == heard and one.features.shape[1] == width]
     return mixing.after(list(completed(parent, ours)), seed=seed)

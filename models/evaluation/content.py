@@ -18,6 +18,8 @@ from models.evaluation.stream import Slice
 
 HISTORY = 50
 PROPOSED = 500
+FEW = 5.0
+"""Events from which on an item speaks for itself, as `content.few_events` of the settings."""
 
 
 class ContentNeighbours(Arm):
@@ -31,7 +33,7 @@ class ContentNeighbours(Arm):
     """
 
     def __init__(self, setup: ArmSetup) -> None:
-        self._rows = _features(setup)
+        self._rows = _required(setup)
 
     def fit(self, base: Slice) -> None:
         self._freeze(base)
@@ -74,9 +76,9 @@ class ContentLearner(Learner):
         few: see `foretold`.
     """
 
-    def __init__(self, setup: ArmSetup, few: float = 5.0) -> None:
+    def __init__(self, setup: ArmSetup, few: float = FEW) -> None:
         super().__init__(setup)
-        self._rows = _features(setup)
+        self._rows = _required(setup)
         self._few = few
 
     def _freeze(self, learned: Slice) -> None:
@@ -93,8 +95,13 @@ class ContentLearner(Learner):
             self.version = self.version.with_vectors(vectors)
 
 
-def _features(setup: ArmSetup) -> Mapping[str, Row]:
+def features(setup: ArmSetup) -> Mapping[str, Row]:
+    """Rows of the items that say something of themselves, by id."""
     contents: Mapping[str, Content] = setup.contents
-    if not contents:
-        raise ValueError("this arm reads what items say of themselves: name a file with --items")
     return dict(zip(contents, HashedTokens().rows(list(contents.values())), strict=True))
+
+
+def _required(setup: ArmSetup) -> Mapping[str, Row]:
+    if not setup.contents:
+        raise ValueError("this arm reads what items say of themselves: name a file with --items")
+    return features(setup)

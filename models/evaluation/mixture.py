@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 
+from models.content.features import HashedTokens, Row
+from models.content.neighbours import ContentIndex
+from models.content.texts import Shelf
 from models.evaluation.arm import Arm, ArmSetup
 from models.evaluation.asking import ask
+from models.evaluation.content import FEW, features
 from models.evaluation.learning import Learner
 from models.evaluation.popularity import counts
 from models.evaluation.questions import Questions
@@ -22,6 +26,7 @@ from models.mixing.mixer import Lesson
 from models.mixing.mixing import Mixing
 from models.mixing.network import Network
 from models.sources import SOURCES, Question
+from models.vocabulary import Vocabulary
 
 WARM_UP = 0.8
 """Share of the base that is learned before the mixer is: on the rest it hears everybody speak of
@@ -35,10 +40,20 @@ LESSONS = 4_000
 
 
 class Remembering:
-    """The fast memory of a stream, in the stream's rows."""
+    """The fast memory of a stream, in the stream's rows, and what its items say of themselves.
 
-    def __init__(self, config: MemoryConfig) -> None:
+    An item that has not happened yet is no right answer, so its text is not read before.
+
+    Args:
+        config: bounds and half-lives of the memory.
+        rows: features of items by id.
+    """
+
+    def __init__(self, config: MemoryConfig, rows: Mapping[str, Row]) -> None:
         self.memory = FastMemory(config)
+        self._rows, self._seen = rows, 0
+        self._index = ContentIndex.empty(HashedTokens().width, max(1, len(rows)))
+        self._shelf = Shelf(lambda: self._index, FEW)
         self.rest = SharedScores(())
         """Events per item, which order what nobody proposes."""
 
@@ -55,13 +70,21 @@ class Remembering:
                     stream.weight[part].astype(np.float64),
                 )
             )
+        self._read(stream.items)
         popular = counts(stretch)
         popular[: len(self.rest.scores)] += self.rest.scores
         self.rest = SharedScores(popular)
 
+    def _read(self, items: Vocabulary) -> None:
+        """Read what the items say that have happened since."""
+        ids = items.ids[self._seen : self.memory.num_items]
+        self._seen = self.memory.num_items
+        self._index = self._index.with_rows({i: self._rows[i] for i in ids if i in self._rows})
+
     def questions(self, questions: Questions) -> Iterator[Question]:
         """The same as sources are asked: the latest events of each, those that are remembered."""
         history, now_ms = questions.histories(HISTORY), questions.now_ms
+        texts = self._shelf.texts(questions.stream.items)
         for at in range(len(questions)):
             mine = slice(int(history.offsets[at]), int(history.offsets[at + 1]))
             known = history.items[mine] < self.memory.num_items
@@ -70,6 +93,7 @@ class Remembering:
                 history.times_ms[mine][known] / 1_000.0,
                 float(now_ms[at]) / 1_000.0,
                 int(questions.users[at]),
+                texts,
             )
 
     def answers(self, items: list[Ints], values: list[Floats]) -> Scores:
@@ -88,7 +112,7 @@ class SourceAlone(Arm):
 
     def __init__(self, name: str, setup: ArmSetup) -> None:
         self._source = SOURCES[name]
-        self._remembering = Remembering(setup.memory)
+        self._remembering = Remembering(setup.memory, features(setup))
 
     def fit(self, base: Slice) -> None:
         self._remembering.observe(base)
@@ -121,7 +145,7 @@ class Mixture(Learner):
 
     def __init__(self, setup: ArmSetup) -> None:
         super().__init__(setup)
-        self._remembering = Remembering(setup.memory)
+        self._remembering = Remembering(setup.memory, features(setup))
         self.blend = Blend.of(setup.sources)
         self.mixing = Mixing.initial(self.blend.names, setup.seed)
         self._lessons: list[Lesson] = []

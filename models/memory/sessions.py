@@ -38,7 +38,8 @@ class Sessions:
         self.touched: Ints = np.zeros(capacity, dtype=np.int64)
         """[C] number of the latest event, counted over all sessions from 1; 0 is a free slot."""
         self.found = np.full((0, per_item), NONE, dtype=np.int32)
-        """[N, P]: slots in which an item happened; what they hold now must be looked at."""
+        """[N, P]: slots in which an item happened, each once; what they hold now must be looked at.
+        """
         self.written = np.zeros(0, dtype=np.int64)
         """[N] how often a slot was written into the item's row of `found`."""
 
@@ -124,5 +125,15 @@ class Sessions:
 
     def _index(self, slot: int, new: set[int]) -> None:
         for item in sorted(new):
-            self.found[item, self.written[item] % self.per_item] = slot
-            self.written[item] += 1
+            places, latest = self.found[item], int(self.written[item] % self.per_item)
+            if slot in places:  # it was given up, or the item had left it and has come back
+                self._move_up(places, latest, slot)
+            else:
+                places[latest] = slot
+                self.written[item] += 1
+
+    def _move_up(self, places: npt.NDArray[np.int32], latest: int, slot: int) -> None:
+        """Make a slot the last to be written over, in a ring whose next place is `latest`."""
+        others = np.roll(places, -latest)
+        others = others[others != slot]
+        places[:] = np.roll(np.append(others, np.int32(slot)), latest)

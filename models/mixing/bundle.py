@@ -33,13 +33,14 @@ def mixing_from(bundle: Bundle, sources: Sequence[str] = tuple(SOURCES)) -> Mixi
         sources: those that are asked, in their order, without the network.
 
     Returns:
-        None where the bundle has none, or one that has learned to hear others.
+        None where the bundle has none. One that has learned to hear others hears these, see
+        `Mixing.hearing`.
 
     Raises:
         ValueError: its tensors are not what they should be.
     """
     mixing = any_mixing_from(bundle)
-    return mixing if mixing is not None and mixing.sources == (*sources, NETWORK) else None
+    return None if mixing is None else mixing.hearing((*sources, NETWORK))
 
 
 def any_mixing_from(bundle: Bundle) -> Mixing | None:

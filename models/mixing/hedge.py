@@ -55,6 +55,20 @@ class Experts:
         names = (MIXER, *sources)
         return cls(names, tuple(1.0 / len(names) for _ in names), tuple(0.0 for _ in names))
 
+    def hearing(self, sources: Sequence[str]) -> Experts:
+        """The same among other sources: who is new has earned nothing, and the least weight."""
+        weights = dict(zip(self.names, self.weights, strict=True))
+        earned = dict(zip(self.names, self.earned, strict=True))
+        names = (MIXER, *sources)
+        dealt = [weights.get(name, SHARE / len(names)) for name in names]
+        return Experts(
+            names,
+            tuple(weight / sum(dealt) for weight in dealt),
+            tuple(earned.get(name, 0.0) for name in names),
+            self.followed,
+            self.questions,
+        )
+
     @property
     def leader(self) -> str:
         """The one with the greatest weight; the first among equals."""

@@ -77,6 +77,17 @@ class Mixer:
             torch.zeros(1),
         )
 
+    def hearing(self, sources: Sequence[str]) -> Mixer:
+        """The same with other sources: what it knows of those it heard stays, on others it is deaf
+        until it has learned to hear them."""
+        known = {name: place for place, name in enumerate(names(self.sources))}
+        places = torch.tensor([known.get(name, -1) for name in names(sources)])
+        weights, mean, mean_square = (
+            _laid_out(part, len(known), places)
+            for part in (self.weights, self.mean, self.mean_square)
+        )
+        return Mixer(tuple(sources), weights, mean, mean_square, self.steps)
+
     def scores(self, features: Kept) -> Floats:
         """How likely each candidate [C] is, up to a factor: higher is better."""
         with torch.inference_mode():
@@ -182,6 +193,14 @@ def _parts(weights: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         weights, [size, HIDDEN * size, HIDDEN, HIDDEN]
     )
     return linear, hidden.view(HIDDEN, size), bias, outer
+
+
+def _laid_out(weights: Tensor, size: int, places: Tensor) -> Tensor:
+    """Weights of `size` features as those of others: which of the former each is, below 0 none."""
+    linear, hidden, bias, outer = _parts(weights, size)
+    kept = (places >= 0).to(weights.dtype)
+    linear, hidden = linear[places] * kept, hidden[:, places] * kept
+    return torch.cat((linear, hidden.flatten(), bias, outer))
 
 
 def _scores(x: Tensor, linear: Tensor, hidden: Tensor, bias: Tensor, outer: Tensor) -> Tensor:

@@ -66,6 +66,12 @@ class Mixing:
     def sources(self) -> tuple[str, ...]:
         return self.mixer.sources
 
+    def hearing(self, sources: Sequence[str]) -> Mixing:
+        """The same for other sources, in their order; itself where they are those it hears."""
+        if self.sources == tuple(sources):
+            return self
+        return Mixing(self.mixer.hearing(sources), self.experts.hearing(sources))
+
     def scores(self, features: Kept) -> Floats:
         """Of candidates [C], better with a higher one: the mixer's, or by whom the leader names.
 

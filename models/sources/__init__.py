@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from models.memory.memory import FAST, TRENDING
+from models.sources.content import Content
 from models.sources.covisits import COVISITS, Walk
+from models.sources.latest import Latest
 from models.sources.neighbours import Neighbours
 from models.sources.own import Own
 from models.sources.popular import Popular
@@ -23,6 +25,8 @@ SOURCES: dict[str, Source] = {
     "own": Own(),
     "trending": Popular(TRENDING),
     "fast-popular": Popular(FAST),
+    "latest": Latest(),
+    "content": Content(),
 }
 """All of them by name, in the order in which the mixer hears them."""
 
@@ -36,6 +40,8 @@ PRIOR: dict[str, float] = {
     "own": 0.2,
     "trending": 0.02,
     "fast-popular": 0.02,
+    "latest": 0.01,
+    "content": 0.1,
 }
 """What the word of each is worth before anything is learned; any other's is worth 1. What everybody
 takes only orders what nothing else is known of."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from models.content.texts import Texts
+
 Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int32] | Ints
 """As the memory keeps them, or as they are counted with."""
@@ -24,6 +26,8 @@ class Question:
     now_s: float
     user: int | None = None
     """Key of the user or session, so that it is no neighbour of itself."""
+    texts: Texts | None = field(default=None, repr=False)
+    """What items say of themselves, by the memory's rows; None where nobody has read it."""
 
     steps: Ints = field(init=False, repr=False)
     """How many steps back each item lies [H]; a basket is one step, 1 is the latest."""

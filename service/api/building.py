@@ -15,6 +15,7 @@ import redis.asyncio
 from anyio import to_thread
 from sqlalchemy import Engine
 
+from models.content.texts import Shelf
 from models.mixing.blend import Blend
 from service.api.drain import Drain
 from service.api.keeping_up import keep_up
@@ -28,7 +29,6 @@ from service.errors import SettingsError, Unavailable
 from service.logs import get_logger
 from service.serving.catalogue_feed import CatalogueFeed
 from service.serving.content import ContentFeed
-from service.serving.content_vectoriser import make_vectoriser
 from service.serving.exploring import Explorer
 from service.serving.export import Export
 from service.serving.hints import follow_hints
@@ -59,6 +59,7 @@ from service.storage.presence import Presence
 from service.storage.registry import Registry
 from service.storage.replay import ReplayBuffer
 from service.telemetry import Metrics
+from service.vectoriser import make_vectoriser
 
 _DATABASE_S = 1.0
 
@@ -76,11 +77,12 @@ class _Links:
 
 @dataclass(frozen=True, slots=True)
 class _Ranking:
-    """What ranks, and what only the ranking thread may touch."""
+    """What ranks, what only the ranking thread may touch, and the texts that it ranks by."""
 
     mixture: Mixture
     ranker: Ranker
     memory: MemoryFeed
+    content: ContentFeed
 
 
 @asynccontextmanager
@@ -123,12 +125,14 @@ def _connect(settings: Settings, stack: AsyncExitStack) -> _Links:
 
 
 def _rank(settings: Settings, metrics: Metrics, links: _Links) -> _Ranking:
-    """The ranking thread, and the memory whose rows it alone may write."""
-    mixture = Mixture(lambda: memory.mirror, Blend.of(settings.serving.sources))
+    """The ranking thread, the memory whose rows it alone may write, and what items say."""
+    content = ContentFeed(settings.content, metrics, make_vectoriser(settings.content))
+    shelf = Shelf(lambda: content.index, settings.content.few_events)
+    mixture = Mixture(lambda: memory.mirror, Blend.of(settings.serving.sources), shelf)
     ranker = Ranker(metrics, mixture, Explorer.of(settings))
     store = MemoryStore(links.waiting, Keys(settings.namespace))
     memory = MemoryFeed(store, settings.memory.config(), ranker.between)
-    return _Ranking(mixture, ranker, memory)
+    return _Ranking(mixture, ranker, memory, content)
 
 
 def _assemble(
@@ -141,7 +145,7 @@ def _assemble(
     history = HistoryStore(links.client, keys)
     popularity = PopularityStore(links.waiting, keys)
     event_log = EventLog(links.waiting, keys)
-    content = ContentFeed(settings.content, metrics, make_vectoriser(settings.content))
+    content = ranking.content
     feed = CatalogueFeed(catalogue.changes_since, content.apply)
     lists = ListsFeed(popularity, serving)
     watcher = Watcher(

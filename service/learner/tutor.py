@@ -10,6 +10,7 @@ import structlog
 
 from models.continual.hearing import learn_mixing
 from models.continual.state import LearningState
+from models.mixing.blend import NETWORK
 from models.mixing.recorded import Recorded
 from service.domain.interactions import START, Position
 from service.errors import CorruptEntry
@@ -43,6 +44,7 @@ class Tutor:
         """
         if not self._sources:
             return learned, {}
+        self._tell(parent)
         until = str(lessons[-1][0]) if lessons else parent.mixing_until
         try:
             mixing, report = learn_mixing(parent, _read(lessons), self._sources, seed=seed)
@@ -52,6 +54,17 @@ class Tutor:
             return replace(learned, mixing_until=until), {"mixing": said}
         state = replace(learned, mixing=mixing, mixing_until=until)
         return state, {"mixing": {**report.as_dict(), "until": until}}
+
+    def _tell(self, parent: LearningState) -> None:
+        """Say it when others are heard from now on."""
+        heard = (*self._sources, NETWORK)
+        if parent.mixing is not None and parent.mixing.sources != heard:
+            before = parent.mixing.sources
+            log.info(
+                "the mixing hears other sources; what it knows of the rest stays",
+                new=sorted(set(heard) - set(before)),
+                gone=sorted(set(before) - set(heard)),
+            )
 
 
 def taught_until(state: LearningState) -> Position:

@@ -6,12 +6,14 @@ What it holds in memory is what the store holds; after a refusal or an error it 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import structlog
 
+from models.content.neighbours import ContentIndex
+from models.content.texts import Shelf
 from models.memory.memory import SPARED, FastMemory, Observed
 from models.memory.packing import FORMAT, pack_item, pack_session
 from models.mixing.blend import Blend
@@ -63,17 +65,27 @@ class Keeper:
         stores: where everything is kept.
         settings: the process's settings.
         status: what it says about itself.
+        content: what items say of themselves, as far as it has been read; None where nobody reads.
         reached: called at each named step; fault tests interrupt there.
     """
 
     def __init__(
-        self, stores: Stores, settings: Settings, status: Status, *, reached: Reached = go_on
+        self,
+        stores: Stores,
+        settings: Settings,
+        status: Status,
+        *,
+        content: Callable[[], ContentIndex] | None = None,
+        reached: Reached = go_on,
     ) -> None:
         self._stores, self._settings, self._status = stores, settings, status
         self._weights = EventWeights(settings.event_types, settings.positive_from)
         self._config = settings.memory.config()
         self._recorder = Recorder(
-            Blend.of(settings.serving.sources), settings.memory, Answers(stores, settings.online)
+            Blend.of(settings.serving.sources),
+            settings.memory,
+            Answers(stores, settings.online),
+            None if content is None else Shelf(content, settings.content.few_events),
         )
         self._reached = reached
         self._held: Held | None = None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from models.content.texts import Shelf, Texts
 from models.memory.memory import FastMemory, Observed
 from models.mixing.blend import Blend
 from models.mixing.recorded import Recorded
@@ -31,11 +32,15 @@ class Recorder:
         blend: who is asked; nobody is where there is no source.
         settings: how large the sample may be.
         answers: what was shown before an item was taken.
+        shelf: what items say of themselves; None where nobody reads it.
     """
 
-    def __init__(self, blend: Blend, settings: MemorySettings, answers: Answers) -> None:
+    def __init__(
+        self, blend: Blend, settings: MemorySettings, answers: Answers, shelf: Shelf | None = None
+    ) -> None:
         self._blend = blend
         self._answers = answers
+        self._shelf = shelf
         self._below = round(settings.lesson_share * 2.0**64)
         self._most = min(settings.lessons_per_batch, settings.lessons) if blend.sources else 0
 
@@ -55,11 +60,14 @@ class Recorder:
         """
         found = []
         chosen = self._sample(signals)
+        texts = None if self._shelf is None else self._shelf.texts(items)
         for at, seen in zip(
             chosen, self._answers.seen([signals[at] for at in chosen]), strict=True
         ):
             arrival = signals[at].arrival
-            for lesson in self._told(memory, items, signals[at], events.part(0, at + 1), seen):
+            question = _question(memory, events.part(0, at + 1), texts)
+            target, kind = int(events.items[at]), signals[at].event.type
+            for lesson in self._told(memory, items, question, target, kind, seen):
                 name = lesson_id(arrival.position, arrival.place, answer=lesson.answer)
                 found.append((name, pack(lesson)))
         return found
@@ -77,19 +85,21 @@ class Recorder:
         self,
         memory: FastMemory,
         items: Vocabulary,
-        signal: Signal,
-        events: Observed,
+        question: Question,
+        target: int,
+        kind: str,
         seen: Sequence[str],
     ) -> Iterator[Recorded]:
-        """Of the last of `events`: what came among all candidates, where it was one; and against
-        what an answer showed beside it, where there is such an answer."""
-        target = int(events.items[-1])
-        if target >= memory.num_items:
+        """What came among all candidates, where it was one; and against what an answer showed
+        beside it, where there is such an answer. An item that never happened before is there by
+        what it says of itself, or not at all."""
+        texts = question.texts
+        if target >= memory.num_items and texts is None:
             return
-        question = _question(memory, events)
         candidates, said = self._blend.draft(memory, question)
-        rows = items.rows(seen)
-        rows = rows[(rows >= 0) & (rows < memory.num_items)]
+        row_of, id_of = (items.row, items.id) if texts is None else (texts.row, texts.id)
+        rows = np.asarray([row_of(item_id) for item_id in seen], dtype=np.int64)
+        rows = rows[(rows >= 0) & ((texts is not None) | (rows < memory.num_items))]
         beside = self._blend.described(memory, question, said, rows) if len(rows) > 1 else None
         for found, features in ((candidates.items, candidates.features), (rows, beside)):
             place = np.flatnonzero(found == target)
@@ -97,16 +107,16 @@ class Recorder:
                 continue
             yield Recorded(
                 sources=self._blend.names,
-                type=signal.event.type,
+                type=kind,
                 history=tuple(items.id(row) for row in question.items[-HISTORY:].tolist()),
-                items=tuple(items.id(row) for row in found.tolist()),
+                items=tuple(id_of(row) for row in found.tolist()),
                 features=features.astype(np.float16),
                 target=int(place[0]),
                 answer=found is rows,
             )
 
 
-def _question(memory: FastMemory, events: Observed) -> Question:
+def _question(memory: FastMemory, events: Observed, texts: Texts | None) -> Question:
     """What was known of the last event's user when it happened."""
     user, now_s = int(events.users[-1]), float(events.times[-1])
     mine = events.users == events.users[-1]
@@ -116,4 +126,4 @@ def _question(memory: FastMemory, events: Observed) -> Question:
         before = memory.sessions.events(slot)
         items, times = np.concatenate((before[0], items)), np.concatenate((before[1], times))
     known = (times < now_s) & (items < memory.num_items)
-    return Question(items[known], np.maximum.accumulate(times[known]), now_s, user)
+    return Question(items[known], np.maximum.accumulate(times[known]), now_s, user, texts)

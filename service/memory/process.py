@@ -10,6 +10,7 @@ import threading
 import time
 
 from service.memory.keeper import Keeper
+from service.memory.reading import reading
 from service.memory.status import State, Status
 from service.memory.stores import open_stores
 from service.settings import Settings
@@ -27,7 +28,9 @@ def run(settings: Settings) -> None:
         status = Status(stores.client, stores.keys)
         status.start()
         try:
-            follow(Keeper(stores, settings, status), status, stop, settings.memory.commit_s)
+            with reading(stores.catalogue, settings) as content:
+                keeper = Keeper(stores, settings, status, content=content)
+                follow(keeper, status, stop, settings.memory.commit_s)
         finally:
             status.stop()
 

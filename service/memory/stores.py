@@ -12,6 +12,7 @@ from service.errors import SettingsError
 from service.settings import Settings
 from service.storage import connections, database
 from service.storage.archive import Archive
+from service.storage.catalogue import CatalogueStore
 from service.storage.event_log import EventLog
 from service.storage.keys import Keys
 from service.storage.memory import MemoryStore
@@ -26,6 +27,7 @@ class Stores:
     log: EventLog
     archive: Archive
     memory: MemoryStore
+    catalogue: CatalogueStore
     client: redis.Redis
     keys: Keys
     _secret: bytes | None = field(default=None, init=False)
@@ -59,6 +61,7 @@ def open_stores(settings: Settings) -> Iterator[Stores]:
             log=EventLog(client, keys, buries=False),
             archive=Archive(settings.data_dir.absolute() / "archive"),
             memory=MemoryStore(client, keys, settings.memory.changes, settings.memory.lessons),
+            catalogue=CatalogueStore(engine),
             client=client,
             keys=keys,
         )

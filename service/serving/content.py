@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from models.content.features import Content, Row, Vectoriser, stacked
+from models.content.features import Row, Vectoriser, stacked
 from models.content.neighbours import ContentIndex
 from models.content.tower import Tower, foretold
 from models.vocabulary import Vocabulary
@@ -29,6 +29,7 @@ from service.logs import get_logger
 from service.serving.content_newcomers import NOBODY, Newcomers
 from service.serving.model import ServingModel
 from service.telemetry import Metrics
+from service.vectoriser import read_items
 
 _REST = 10.0
 """A fit is followed by so many times its duration without one, unless a version is taken over."""
@@ -91,8 +92,7 @@ class ContentFeed:
         if not self._settings.max_items or not items:
             return
         try:
-            rows = self._vectoriser.rows([_content(item) for item in items])
-            given = {item.item_id: row for item, row in zip(items, rows, strict=True)}
+            given = read_items(self._vectoriser, items)
             with self._lock:
                 self._index = self._index.with_rows(given)
                 self._fitted = tuple(self._shown(fitted, given) for fitted in self._fitted)
@@ -169,9 +169,3 @@ class ContentFeed:
             self._settings.max_new,
         )
         return replace(fitted, newcomers=newcomers)
-
-
-def _content(item: Item) -> Content:
-    if item.deleted:
-        return Content()
-    return Content(item.title, item.description, item.categories, item.tags, item.attributes)

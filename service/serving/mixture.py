@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.content.texts import Shelf, Texts
 from models.mixing.blend import NETWORK, Blend
 from models.mixing.features import Features, place_of_rank
 from models.mixing.mixing import Mixing
@@ -49,10 +50,14 @@ class Mixture:
     Args:
         mirror: gives the fast memory and its items as they are now.
         blend: the sources that are asked.
+        shelf: what items say of themselves; None where nobody reads it.
     """
 
-    def __init__(self, mirror: Callable[[], Mirror], blend: Blend) -> None:
+    def __init__(
+        self, mirror: Callable[[], Mirror], blend: Blend, shelf: Shelf | None = None
+    ) -> None:
         self._mirror = mirror
+        self._shelf = shelf
         self._blend = blend
         self._untaught = Mixing.initial(blend.names)
         self._crossing = Crossing(Vocabulary(), Vocabulary())
@@ -85,8 +90,10 @@ class Mixture:
         """
         mirror = self._mirror()
         crossing = self._crossed(mirror.items, want.model.items)
-        network = _Indexed(want, found, mirror, crossing, self._blend.top)
-        drafted, said = self._blend.draft(mirror.memory, _question(want, mirror), network)
+        texts = None if self._shelf is None else self._shelf.texts(mirror.items)
+        network = _Indexed(want, found, mirror, texts, crossing, self._blend.top)
+        question = _question(want, mirror, texts)
+        drafted, said = self._blend.draft(mirror.memory, question, network)
         mixing = want.model.mixing or self._untaught
         ids, exclude = network.ids(drafted.items), want.eligible.exclude
         likely = _likely(said[NETWORK], drafted.items)
@@ -140,20 +147,30 @@ class Mixture:
 
 
 class _Indexed:
-    """What the network says of one question, in rows of the memory and, behind them, strangers."""
+    """What the network says of one question, in rows of the memory and, behind them, of strangers:
+    first those that say something of themselves."""
 
     def __init__(
-        self, want: Want, found: Found, mirror: Mirror, crossing: Crossing, top: int
+        self,
+        want: Want,
+        found: Found,
+        mirror: Mirror,
+        texts: Texts | None,
+        crossing: Crossing,
+        top: int,
     ) -> None:
         self._crossing = crossing
         self._model: ServingModel = want.model
         self._items = mirror.items
         self._size = mirror.memory.num_items
+        self._texts = texts
+        self._end = len(self._items) if texts is None else texts.end
         self._query = found.query
         ranked = found.ranked[:top]
-        rows = self._items.rows(item_id for item_id, _ in ranked)
-        strange = (rows < 0) | (rows >= self._size)
-        rows[strange] = self._size + np.arange(int(strange.sum()))
+        row_of = self._items.row if texts is None else texts.row
+        rows = np.asarray([row_of(item_id) for item_id, _ in ranked], dtype=np.int64)
+        strange = rows < 0
+        rows[strange] = self._end + np.arange(int(strange.sum()))
         self._strangers = [ranked[at][0] for at in np.flatnonzero(strange).tolist()]
         order = np.argsort(rows)
         self._rows: Ints = rows[order]
@@ -161,11 +178,12 @@ class _Indexed:
 
     def ids(self, items: Ints) -> list[str]:
         """The ids of rows, which ascend."""
-        known = int(np.searchsorted(items, self._size))
-        strangers = (items[known:] - self._size).tolist()
+        met, told = np.searchsorted(items, (len(self._items), self._end)).tolist()
+        by_text = () if self._texts is None else map(self._texts.id, items[met:told].tolist())
         return [
-            *map(self._items.ids.__getitem__, items[:known].tolist()),
-            *map(self._strangers.__getitem__, strangers),
+            *map(self._items.ids.__getitem__, items[:met].tolist()),
+            *by_text,
+            *map(self._strangers.__getitem__, (items[told:] - self._end).tolist()),
         ]
 
     def are_new(self, items: Ints) -> npt.NDArray[np.bool_]:
@@ -204,7 +222,7 @@ class _Indexed:
         return np.asarray(np.exp(logits - best), dtype=np.float64)
 
 
-def _question(want: Want, mirror: Mirror) -> Question:
+def _question(want: Want, mirror: Mirror, texts: Texts | None) -> Question:
     rows = mirror.items.rows(want.history)
     known = (rows >= 0) & (rows < mirror.memory.num_items)
     now_s = want.now_ms / 1_000.0
@@ -212,7 +230,7 @@ def _question(want: Want, mirror: Mirror) -> Question:
         times = np.asarray(want.times_ms, dtype=np.float64) / 1_000.0
     else:
         times = now_s - _PACE_S * np.arange(len(rows), 0, -1, dtype=np.float64)
-    return Question(rows[known], times[known], now_s, want.user_key)
+    return Question(rows[known], times[known], now_s, want.user_key, texts)
 
 
 def _likely(said: Proposal, items: Ints) -> Floats:

@@ -27,12 +27,15 @@ from models.ranking.uncertainty import Uncertainty
 from models.sources import SOURCES
 from models.vocabulary import Vocabulary
 from service.domain.versions import VersionRecord
+from service.logs import get_logger
 
 if TYPE_CHECKING:
     from models.mixing.mixing import Mixing
     from models.nets import Recommender as Net
     from models.parameters import Bundle
     from models.ranking.index import Index
+
+log = get_logger("model")
 
 _WARM_UP_ROUNDS = 2
 _WARM_UP_BATCH = 8
@@ -135,7 +138,7 @@ class ServingModel:
             events=events,
             uncertainty=Uncertainty.of(vectors, events, precision),
             rows=rows,
-            mixing=mixing_from(bundle, sources),
+            mixing=_mixing(bundle, sources, record.version),
         )
         model._warm_up()
         return model
@@ -200,3 +203,12 @@ def _laid_out(vectors: Tensor, rows: str) -> tuple[Vectors, Index]:
         return vectors, ExactIndex.build(vectors)
     kept = compress(vectors, rows)
     return kept, CompressedIndex(kept)
+
+
+def _mixing(bundle: Bundle, sources: Sequence[str], version: int) -> Mixing | None:
+    """The version's, made to hear the sources that are asked."""
+    mixing = mixing_from(bundle, sources)
+    learned = bundle.meta.get("mixing", {}).get("sources")
+    if mixing is not None and mixing.sources != tuple(learned):
+        log.info("the mixing has learned to hear others", version=version, sources=learned)
+    return mixing

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from models.content.features import Content, HashedTokens, Vectoriser, stacked
 from models.content.neighbours import ContentIndex
 from service.content_section import ContentSettings
-from service.serving.content_vectoriser import SentenceVectors, make_vectoriser
 from service.settings import Settings
+from service.vectoriser import SentenceVectors, make_vectoriser
 
 CONTENTS = [
     Content("red running shoe", "light", ("run",), ("new",), {"brand": "Acme", "price": 3.0}),

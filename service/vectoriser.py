@@ -1,4 +1,7 @@
-"""What reads the texts of items: hashed words by default, a sentence-transformers model by name."""
+"""What reads the texts of items: hashed words by default, a sentence-transformers model by name.
+
+Replicas read them to answer, and the fast memory's process to write lessons down.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import numpy as np
 
 from models.content.features import EMPTY, Content, HashedTokens, Row, Vectoriser
 from service.content_section import ContentSettings
+from service.domain.catalogue import Item
 from service.errors import SettingsError
 
 _BATCH = 64
@@ -30,6 +34,12 @@ def make_vectoriser(settings: ContentSettings) -> Vectoriser:
         )
     except (ImportError, OSError, ValueError) as error:
         raise SettingsError(f"content.model: {settings.model!r} cannot be used: {error}") from error
+
+
+def read_items(vectoriser: Vectoriser, items: Sequence[Item]) -> dict[str, Row]:
+    """What items say of themselves, by id; a tombstone says nothing."""
+    rows = vectoriser.rows([_content(item) for item in items])
+    return {item.item_id: row for item, row in zip(items, rows, strict=True)}
 
 
 class SentenceVectors:
@@ -67,6 +77,12 @@ class SentenceVectors:
                 if np.isfinite(vector).all() and vector.any():
                     rows[place] = Row(self._columns, vector)
         return rows
+
+
+def _content(item: Item) -> Content:
+    if item.deleted:
+        return Content()
+    return Content(item.title, item.description, item.categories, item.tags, item.attributes)
 
 
 def _sentence(content: Content) -> str:

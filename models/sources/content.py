@@ -1,0 +1,45 @@
+"""Text and category neighbours of the history, among items with few events.
+
+What is met often has neighbours of its own; of what is new there is the text alone. An item that
+never happened is proposed as well.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.memory.memory import FastMemory
+from models.sources.question import NOTHING, Floats, Ints, Proposal, Question, greatest
+
+
+class Content:
+    """Of items with few events, cos(x_b, Σ_a x_a / steps(a)) over the rows x of their features.
+
+    Args:
+        reach: items of the history, latest first, whose text is read.
+        size: items proposed.
+    """
+
+    def __init__(self, reach: int = 20, size: int = 100) -> None:
+        self.reach, self.size = reach, size
+
+    def propose(self, memory: FastMemory, question: Question) -> Proposal:
+        texts, items = question.texts, question.items[-self.reach :]
+        if texts is None or not len(items):
+            return NOTHING
+        scores = texts.index.scores(texts.places(items), 1.0 / question.steps[-self.reach :])
+        places = np.flatnonzero(scores > 0.0)
+        rows = texts.rows(places)
+        few = _events(memory, rows) < texts.few
+        rows, scores = rows[few], scores[places[few]]
+        best = greatest(scores, self.size)
+        best = best[np.argsort(rows[best])]
+        return Proposal(rows[best], scores[best])
+
+
+def _events(memory: FastMemory, rows: Ints) -> Floats:
+    """How often each [n] happened; 0 of rows behind the memory's last."""
+    found: Floats = np.zeros(len(rows))
+    met = rows < memory.num_items
+    found[met] = memory.counts.events[rows[met]]
+    return found
