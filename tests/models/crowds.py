@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from models.content.features import Row
+from models.content.neighbours import ContentIndex
+from models.content.texts import Texts
 from models.memory.config import MemoryConfig
 from models.memory.memory import FastMemory, Observed
 from models.sources import Question
+from models.vocabulary import Vocabulary
 
 Meeting = tuple[int, int, float]
 """User, item and time in seconds."""
@@ -83,6 +88,28 @@ def stroll(seed: int, size: int, items: int) -> Question:
     back = random.integers(0, 4, size) * 1_800.0 * random.random(size)
     times = (NOW_S - np.cumsum(back)[::-1]).astype(np.float64)
     return Question(random.integers(0, items, size), times, NOW_S + 7_200.0, 3)
+
+
+def row_id(row: int) -> str:
+    return f"item-{row}"
+
+
+@functools.cache
+def described(size: int, new: int = 40, taste: int = 20) -> Texts:
+    """Every one of `size` rows, and `new` items that never happened, have words by chance, and one
+    by their taste: `taste` items of one, then as many of the other. Items with fewer than 5 events
+    are spoken for."""
+    random = np.random.default_rng(size)
+    items = Vocabulary(row_id(row) for row in range(size))
+    index = ContentIndex.empty(60, size + new)
+    rows = dict[str, Row]()
+    for place, item in enumerate((*items.ids, *(f"new-{at}" for at in range(new)))):
+        side = (place if place < size else place - size) // taste % 2
+        words = np.sort(random.choice(np.arange(2 + side * 29, 31 + side * 29), 3, replace=False))
+        columns = np.concatenate(([side], words)).astype(np.int32)
+        values = np.concatenate(([1.0], 0.1 + random.random(3))).astype(np.float32)
+        rows[item] = Row(columns, values / np.float32(np.linalg.norm(values)))
+    return Texts.of(index.with_rows(rows), items, few=5.0)
 
 
 def contents(memory: FastMemory) -> dict[str, bytes]:

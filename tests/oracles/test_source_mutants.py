@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,7 +20,9 @@ from models.mixing.hedge import Experts
 from models.mixing.mixer import Lesson, Mixer
 from models.mixing.mixing import Mixing
 from models.sources import SOURCES, Proposal, Question
+from models.sources.content import Content
 from models.sources.covisits import Covisits, Walk
+from models.sources.latest import Latest
 from models.sources.neighbours import Neighbours
 from models.sources.own import Own
 from models.sources.popular import Popular
@@ -33,7 +36,7 @@ from tests.oracles import test_mixer as test_formulas
 Check = Callable[[], None]
 
 COVISITED, WALKED, RULED = Covisits.propose, Walk.propose, Rules.propose
-COMPARED, OWNED = Neighbours.propose, Own.propose
+COMPARED, OWNED, READ = Neighbours.propose, Own.propose, Content.propose
 DRAFTED, UNITED = Blend.draft, union
 TRAINED, LEARNED, MIXED = Mixer.trained, Experts.after, Mixing.scores
 
@@ -42,6 +45,17 @@ def one_basket(self: Covisits, memory: FastMemory, question: Question) -> Propos
     """All of the history weighs alike."""
     at_once = Question(question.items, np.zeros(len(question.items)), question.now_s)
     return COVISITED(self, memory, at_once)
+
+
+def steadfast(self: Content, memory: FastMemory, question: Question) -> Proposal:
+    """All of the history weighs alike."""
+    return READ(self, memory, replace(question, times=np.zeros(len(question.items))))
+
+
+def loud(self: Content, memory: FastMemory, question: Question) -> Proposal:
+    """Text speaks for what happens all the time, too."""
+    assert question.texts is not None
+    return READ(self, memory, replace(question, texts=replace(question.texts, few=math.inf)))
 
 
 def backwards(self: Rules, memory: FastMemory, question: Question) -> Proposal:
@@ -193,6 +207,15 @@ MUTANTS: list[tuple[str, Any, str, Any, Check]] = [
         "propose",
         lambda self, memory, question: Proposal(*memory.leaders(SLOW)),
         says("fast-popular", "brief"),
+    ),
+    ("the latest word says no more", Content, "propose", steadfast, says("content")),
+    ("what is known is foretold", Content, "propose", loud, says("content")),
+    (
+        "the first are the latest",
+        Latest,
+        "propose",
+        lambda self, memory, question: Proposal(np.arange(100), 1.0 / np.arange(1, 101)),
+        says("latest"),
     ),
     (
         "a source is not heard",
