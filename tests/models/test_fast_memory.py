@@ -12,6 +12,7 @@ import pytest
 from models.memory.config import HOUR_S, MemoryConfig
 from models.memory.graph import NONE, Graph
 from models.memory.memory import FAST, SLOW, TRENDING, FastMemory, Observed, Touched
+from tests.models.crowds import observed
 
 CONFIG = MemoryConfig(max_items=100, width=100, sessions=200, session_length=12, reach=3)
 NUM_ITEMS = 40
@@ -182,6 +183,19 @@ def test_sessions_are_rings_and_the_longest_silent_goes() -> None:
     assert sessions.events(sessions.slots[1])[0].tolist() == [2, 3, 4]
     assert sessions.events(sessions.slots[3])[0].tolist() == [5]
     assert sessions.slots[1] in sessions.found[3]
+
+
+def test_an_item_leads_to_a_session_once_however_often_it_comes_back() -> None:
+    config = MemoryConfig(sessions=4, session_length=2, reach=2, sessions_per_item=3)
+    memory = FastMemory(config)
+    ways = [(user, item) for user in (1, 2, 3) for item in (0, 1, 2, 0, 3, 4)]
+    for at, (user, item) in enumerate([*ways, (1, 0)]):
+        memory.observe(observed([(user, item, float(at))]))
+    sessions = memory.sessions
+    assert sorted(sessions.found[0].tolist()) == sorted(sessions.slots[one] for one in (1, 2, 3))
+    memory.observe(observed([(4, 0, 100.0)]))
+    left = {sessions.slots[one] for one in (3, 1, 4)}
+    assert set(sessions.found[0].tolist()) == left, "2 has been silent on it for longest"
 
 
 def test_what_was_touched_is_all_that_changed() -> None:

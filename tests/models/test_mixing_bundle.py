@@ -29,11 +29,21 @@ def test_comes_back_to_the_bit() -> None:
     assert all(torch.equal(found.tensors()[name], part) for name, part in mixing.tensors().items())
 
 
-def test_none_where_there_is_none_or_it_hears_others() -> None:
+def test_none_where_there_is_none() -> None:
     assert mixing_from(_bundle(None)) is None
-    mixing = Mixing.initial(("own", NETWORK))
-    assert mixing_from(_bundle(mixing)) is None
-    assert mixing_from(_bundle(mixing), ("own",)) is not None
+
+
+@pytest.mark.parametrize("sources", [(), ("walk",), ("walk", "own"), tuple(SOURCES)])
+def test_one_that_was_learned_for_others_hears_those_that_are_asked(
+    sources: tuple[str, ...],
+) -> None:
+    mixing = Mixing.initial(("own", "sets", NETWORK))
+    found = mixing_from(_bundle(mixing), sources)
+    assert found is not None
+    assert found.sources == (*sources, NETWORK)
+    again = mixing_from(_bundle(found), sources)
+    assert again is not None
+    assert again.sources == found.sources
 
 
 @pytest.mark.parametrize("name", sorted(Mixing.initial(("own", NETWORK)).tensors()))

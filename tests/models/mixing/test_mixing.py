@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.mixing.features import place_of_rank
+from models.mixing.features import BY_SOURCE, place_of_rank
 from models.mixing.hedge import MIXER, Experts
 from models.mixing.mixer import Lesson, Mixer
 from models.mixing.mixing import ENOUGH, LIST, Mixing
@@ -104,3 +104,37 @@ def test_it_goes_out_and_in_again() -> None:
     (one, first), (other, second) = (at.after(more, seed=1) for at in (mixing, loaded))
     assert first == second
     assert torch.equal(one.mixer.weights, other.mixer.weights)
+
+
+def test_who_joins_is_not_heard_before_a_lesson_and_who_stays_is_as_before() -> None:
+    mixing, _ = Mixing.initial(SOURCES).after(lessons(1, 400, {"third"}), seed=0)
+    more = ("fifth", *SOURCES)
+    wider = mixing.hearing(more)
+    asked = lessons(7, 50, {"fifth"}, more)
+    for one in asked:
+        without = one.features[:, len(BY_SOURCE) :]
+        assert wider.mixer.scores(one.features) == pytest.approx(
+            mixing.mixer.scores(without), rel=1e-5, abs=1e-6
+        )
+    back = wider.hearing(SOURCES)
+    assert all(torch.equal(part, mixing.tensors()[name]) for name, part in tensors_of(back))
+    assert mixing.hearing(SOURCES) is mixing
+    taught, _ = wider.after(lessons(8, 600, {"fifth"}, more), seed=0)
+    assert hits(taught.mixer, asked) > 0.9 > hits(wider.mixer, asked)
+
+
+def tensors_of(mixing: Mixing) -> list[tuple[str, torch.Tensor]]:
+    """Those of the mixer, which nobody's joining has changed."""
+    return sorted(mixing.mixer.tensors().items())
+
+
+def test_experts_who_join_have_earned_nothing_and_may_lead_in_time() -> None:
+    experts = Experts.among(SOURCES).after([{"second": 1.0}] * 300)
+    joined = experts.hearing(("second", "fifth"))
+    assert joined.names == (MIXER, "second", "fifth")
+    assert joined.leader == "second"
+    assert sum(joined.weights) == pytest.approx(1.0)
+    assert joined.earned == (0.0, 300.0, 0.0)
+    assert (joined.followed, joined.questions) == (experts.followed, 300)
+    assert joined.after([{"fifth": 1.0}] * 900).leader == "fifth"
+    assert experts.hearing(("first",)).leader == MIXER

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from structlog.testing import capture_logs
 
 from models.config import LearningConfig
 from models.continual.hearing import completed, learn_mixing
@@ -248,7 +249,9 @@ def test_what_is_served_has_it_and_a_full_retrain_keeps_it(two: Both) -> None:
     served = ServingModel.load(record, bundle)
     assert served.mixing is not None
     assert same(served.mixing, two.mixing(tip))
-    assert ServingModel.load(record, bundle, sources=("own",)).mixing is None
+    other = ServingModel.load(record, bundle, sources=("own",)).mixing
+    assert other is not None
+    assert other.sources == ("own", NETWORK)
 
 
 def test_a_refused_window_keeps_the_parents(two: Both) -> None:
@@ -263,15 +266,21 @@ def test_a_refused_window_keeps_the_parents(two: Both) -> None:
     assert 0 < said["lessons"] <= 60, "those of the refused window teach nobody"
 
 
-def test_other_sources_begin_anew_and_none_teach_nothing(settings: Settings) -> None:
+def test_of_other_sources_what_is_known_stays_and_none_teach_nothing(settings: Settings) -> None:
     with both(settings) as two:
         tip = two.learn(chain(100, 1))
         known = two.mixing(tip)
+        questions = two.mixing(tip).experts.questions
     few = settings.serving.model_copy(update={"sources": ("rules", "own")})
     with both(settings.model_copy(update={"serving": few})) as two:
         two.keeper.forget()
-        tip = two.learn(chain(100, 2))
+        with capture_logs() as lines:
+            tip = two.learn(chain(100, 2))
         assert two.mixing(tip).sources == ("rules", "own", NETWORK)
+        assert two.mixing(tip).experts.questions > questions > 0
+        said = [line for line in lines if line["event"].startswith("the mixing hears other")]
+        assert [line["new"] for line in said] == [[]]
+        assert "walk" in said[0]["gone"]
         assert two.world.stores.registry.version(tip).metrics["mixing"]["lessons"] > 20
     none = settings.serving.model_copy(update={"sources": ()})
     with both(settings.model_copy(update={"serving": none})) as two:

@@ -10,8 +10,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from models.content.features import Content, HashedTokens
+from models.content.neighbours import ContentIndex
 from models.mixing.blend import Blend
-from models.mixing.features import place_of_rank
+from models.mixing.features import names, place_of_rank
 from models.mixing.recorded import Recorded
 from models.sources import SOURCES
 from service.domain.interactions import Interaction
@@ -65,6 +67,28 @@ def test_a_lesson_is_what_was_known_before_it_came(generous: Settings) -> None:
         post(generous, ways)
         settle(keeper)
         assert told(world) == found, "repeats teach nothing"
+
+
+def test_lessons_hear_what_text_says_of_what_never_happened(generous: Settings) -> None:
+    index = HashedTokens()
+    said = {"b": "tea green", "new": "tea white", "other": "screws", "late": "tea black"}
+    rows = index.rows([Content(title=text) for text in said.values()])
+    texts = ContentIndex.empty(index.width, 10).with_rows(dict(zip(said, rows, strict=True)))
+    first = [Interaction("one", item, "click", at, item) for at, item in enumerate("ab")]
+    with opened(generous) as world:
+        keeper = world.keeper(content=lambda: texts)
+        post(generous, first)
+        settle(keeper)
+        post(generous, [Interaction("one", "new", "click", 60_000, "n")])
+        settle(keeper)
+        lesson = unpack(told(world)[-1][1])
+        assert lesson.items[lesson.target] == "new"
+        assert {"late", "new"} < set(lesson.items)
+        assert "other" not in lesson.items
+        rank = place_of_rank(lesson.sources, "content")
+        assert float(lesson.features[lesson.target, rank]) in (0.5, 1.0)
+        of_item = lesson.features[lesson.target, names(lesson.sources).index("events")]
+        assert float(of_item) == 0.0, "it had not happened"
 
 
 def test_a_basket_is_nobodys_history(generous: Settings) -> None:

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from models.content.features import Content, HashedTokens
+from models.content.neighbours import ContentIndex
+from models.content.texts import Shelf
 from models.continual.state import LearningState
 from models.continual.window import learn_window
 from models.mixing import features
@@ -163,6 +166,30 @@ def test_what_never_happened_stands_where_the_network_puts_it(learned: ServingMo
     want = wanted(replace(learned, mixing=by_events), "i0", newcomers=news)
     order = [one for one in ids(mix(over(mirror), want).ranked) if one != "i0"]
     assert (order[0], order[-1]) == ("likely", "unlikely")
+
+
+def test_a_new_item_that_neither_memory_nor_network_knows_comes_by_its_text(
+    model: ServingModel,
+) -> None:
+    """It stands behind the memory's rows, as does another that the network alone has vectors of."""
+    texts = {"i0": "tea green", "hot": "tea black", "new": "tea white", "far": "screws"}
+    rows = HashedTokens().rows([Content(title=text) for text in texts.values()])
+    index = ContentIndex.empty(HashedTokens().width, 10)
+    index = index.with_rows(dict(zip(texts, rows, strict=True)))
+    mirror = mirror_of(sessions(*["i0 hot"] * 5))
+    mixture = Mixture(lambda: mirror, Blend.of(), Shelf(lambda: index, few=5.0))
+    strangers = [("foretold", 2.0), ("new", 1.0)]
+    for found in (Found([]), Found(strangers)):
+        mixed = mixture.mix(wanted(model, "i0"), found)
+        assert len(mixed.ranked) == len(set(ids(mixed.ranked)))
+        assert "content" in mixed.spoke["new"]
+        assert "content" not in mixed.spoke["hot"], "it has happened often enough"
+        assert "far" not in mixed.spoke
+        assert set(ids(mixed.ranked)) == {"i0", "hot", "new", *(one for one, _ in found.ranked)}
+    assert mixed.spoke["foretold"] == (NETWORK,)
+    remember(mirror, [("v", "new", NOW), *((f"w{at}", "new", NOW) for at in range(4))])
+    later = mixture.mix(wanted(model, "i0"), Found(strangers[:1]))
+    assert "content" not in later.spoke.get("new", ())
 
 
 def test_without_sources_nobody_ranks_what_the_network_ranked(learned: ServingModel) -> None:
