@@ -7,7 +7,8 @@ in the ids of an answer. What is counted is the thread's own time on a core, so 
 other jobs do not count as ours. The crowd: 30,000 sessions of 20 events, each within one of 500
 clusters of items but for every fifth event, few items being popular; asked by histories of 20.
 Ratios are to a product of a 100,000 × 64 matrix and a vector in the same run, which is what an
-exact search costs.
+exact search costs. Items have twenty words, one of them their cluster's; one in a hundred more
+never happened.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ import numpy as np
 import torch
 
 from benchmarks.figures import Figure
+from models.content.features import Content, HashedTokens
+from models.content.neighbours import ContentIndex
+from models.content.texts import Texts
 from models.memory.config import MemoryConfig
 from models.memory.memory import FastMemory, Observed
 from models.mixing.blend import Blend
@@ -39,6 +43,7 @@ SIZES = (10_000, 100_000)
 SESSIONS, LENGTH, CLUSTERS = 30_000, 20, 500
 QUESTIONS, STRAYING = 100, 0.2
 GAP_S = 60.0
+WORDS = 19
 REFERENCE = "100,000 × 64 product"
 
 
@@ -70,12 +75,28 @@ def crowd(items: int) -> tuple[FastMemory, list[Question]]:
         users = np.repeat(np.arange(part.start, part.stop), LENGTH).astype(np.uint64)
         met = rows[part].ravel()
         memory.observe(Observed(users, met, times[part].ravel(), np.ones(len(met))))
+    texts = described(memory.num_items, items // 100)
     asked = [
-        Question(rows[at][known], times[at][known], float(times[at, -1]) + GAP_S, at)
+        Question(rows[at][known], times[at][known], float(times[at, -1]) + GAP_S, at, texts)
         for at in range(SESSIONS, size)
         for known in [rows[at] < memory.num_items]
     ]
     return memory, asked
+
+
+def described(size: int, new: int) -> Texts:
+    """What the memory's items say of themselves, and others that it has never met."""
+    random = np.random.default_rng(2)
+    items = Vocabulary(str(row) for row in range(size))
+    words = random.zipf(1.3, (size + new, WORDS)) % 20_000
+    contents = [
+        Content(title=f"cluster{at % CLUSTERS} " + " ".join(f"w{word}" for word in line))
+        for at, line in enumerate(words.tolist())
+    ]
+    ids = (*items.ids, *(f"new{at}" for at in range(new)))
+    rows = dict(zip(ids, HashedTokens().rows(contents), strict=True))
+    index = ContentIndex.empty(HashedTokens().width, len(ids)).with_rows(rows)
+    return Texts.of(index, items, few=5.0)
 
 
 def _figures(items: int) -> Iterator[Figure]:

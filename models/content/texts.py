@@ -9,9 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from models.content.neighbours import ContentIndex, Ints
 from models.vocabulary import Vocabulary
+
+Bools = npt.NDArray[np.bool_]
 
 NONE = -1
 
@@ -59,6 +62,12 @@ class Texts:
         """Rows [n] of places of the index; at or above the number of rows for those without one."""
         rows = self._rows[places]
         return np.where(rows == NONE, self._size + places, rows)
+
+    def chosen(self, rows: Bools) -> Bools:
+        """By place of the index [N], what is told by row [n]; all that stand behind those are."""
+        told = np.ones(self._size + 1, dtype=np.bool_)  # NONE is the last of them
+        told[: len(rows)] = rows
+        return told[self._rows]
 
     def places(self, rows: Ints) -> Ints:
         """Places [n] in the index of rows below their number; NONE for those without text."""

@@ -16,7 +16,7 @@ from models.evaluation.neighbours import SessionNeighbours
 from models.evaluation.popularity import OwnFrequency, Popularity, RecentPopularity
 from models.evaluation.retraining import FullRetrain, LastPeriod, WarmRetrain
 from models.evaluation.transitions import HISTORY, Transitions
-from models.sources import SOURCES
+from models.sources import CONTENT, SOURCES
 
 
 def _learner(name: str, summary: str, *methods: str, **parameters: Mapping[str, Any]) -> ArmKind:
@@ -89,7 +89,12 @@ KINDS = (
         "full-retrain", "everything so far again, from fresh weights: the ceiling", FullRetrain
     ),
     *(
-        ArmKind(f"source-{name}", f"{name} of the fast memory alone", partial(SourceAlone, name))
+        ArmKind(
+            f"source-{name}",
+            f"{name} of the fast memory alone",
+            partial(SourceAlone, name),
+            reads_items=name == CONTENT,
+        )
         for name in SOURCES
     ),
     ArmKind("popularity", "events per item since the beginning", lambda _: Popularity()),

@@ -13,7 +13,10 @@ from models.sources.question import Proposal, Question
 from models.sources.rules import Rules
 from models.sources.source import Source
 
-__all__ = ["PRIOR", "SOURCES", "Proposal", "Question", "Source"]
+__all__ = ["CONTENT", "PRIOR", "SOURCES", "Proposal", "Question", "Source"]
+
+CONTENT = "content"
+"""The one that asks what items say of themselves."""
 
 SOURCES: dict[str, Source] = {
     "covisits": COVISITS,
@@ -26,7 +29,7 @@ SOURCES: dict[str, Source] = {
     "trending": Popular(TRENDING),
     "fast-popular": Popular(FAST),
     "latest": Latest(),
-    "content": Content(),
+    CONTENT: Content(),
 }
 """All of them by name, in the order in which the mixer hears them."""
 
@@ -41,7 +44,7 @@ PRIOR: dict[str, float] = {
     "trending": 0.02,
     "fast-popular": 0.02,
     "latest": 0.01,
-    "content": 0.1,
+    CONTENT: 0.1,
 }
 """What the word of each is worth before anything is learned; any other's is worth 1. What everybody
 takes only orders what nothing else is known of."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from models.memory.memory import FastMemory
-from models.sources.question import NOTHING, Floats, Ints, Proposal, Question, greatest
+from models.sources.question import NOTHING, Proposal, Question, greatest
 
 
 class Content:
@@ -28,18 +28,9 @@ class Content:
         if texts is None or not len(items):
             return NOTHING
         scores = texts.index.scores(texts.places(items), 1.0 / question.steps[-self.reach :])
-        places = np.flatnonzero(scores > 0.0)
+        few = texts.chosen(memory.counts.events[: memory.num_items] < texts.few)
+        places = np.flatnonzero(few & (scores > 0.0))
+        places = places[greatest(scores[places], self.size)]
         rows = texts.rows(places)
-        few = _events(memory, rows) < texts.few
-        rows, scores = rows[few], scores[places[few]]
-        best = greatest(scores, self.size)
-        best = best[np.argsort(rows[best])]
-        return Proposal(rows[best], scores[best])
-
-
-def _events(memory: FastMemory, rows: Ints) -> Floats:
-    """How often each [n] happened; 0 of rows behind the memory's last."""
-    found: Floats = np.zeros(len(rows))
-    met = rows < memory.num_items
-    found[met] = memory.counts.events[rows[met]]
-    return found
+        order = np.argsort(rows)
+        return Proposal(rows[order], scores[places[order]])

@@ -10,6 +10,7 @@ import structlog
 
 from models.content.features import Vectoriser
 from models.content.neighbours import ContentIndex
+from models.sources import CONTENT
 from service.content_section import ContentSettings
 from service.domain.catalogue import Item
 from service.errors import Unavailable
@@ -17,8 +18,6 @@ from service.settings import Settings
 from service.storage.catalogue import CatalogueStore
 from service.vectoriser import make_vectoriser, read_items
 
-CONTENT = "content"
-"""The source that asks for it."""
 _STOP_S = 5.0
 
 log = structlog.get_logger()

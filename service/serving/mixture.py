@@ -81,8 +81,8 @@ class Mixture:
         """The candidates of all, those first that the mixer would show first.
 
         What the network ranked lower than a source brings in follows behind them in its own order.
-        An item that never happened stands where the network puts it, before the first of those that
-        it ranks lower: no lesson could teach the mixer what becomes of such.
+        An item that never happened stands at least where the network puts it, before the first of
+        those that it ranks lower: in no lesson the network speaks of such.
 
         Args:
             want: its history holds an item that the memory knows.

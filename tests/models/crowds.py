@@ -73,13 +73,15 @@ def crowd(
     return remembering(told, config, weights=(0.5 + random.random(len(told))).tolist())
 
 
-def asked(items: Iterable[int], times: Iterable[float] | None = None, **given: int) -> Question:
+def asked(
+    items: Iterable[int], times: Iterable[float] | None = None, user: int | None = None
+) -> Question:
     """A history, a minute apart unless told, and what comes 30 seconds after it."""
     rows = np.asarray(list(items), dtype=np.int64)
     if times is None:
         times = [NOW_S - 60.0 * back for back in range(len(rows), 0, -1)]
     when = np.asarray(list(times), dtype=np.float64)
-    return Question(rows, when, (when[-1] if len(when) else NOW_S) + 30.0, **given)
+    return Question(rows, when, (when[-1] if len(when) else NOW_S) + 30.0, user)
 
 
 def stroll(seed: int, size: int, items: int) -> Question:

@@ -23,6 +23,8 @@ def index_of(*items: str) -> ContentIndex:
 def test_items_without_a_row_stand_behind_the_last_by_their_place() -> None:
     texts = Texts.of(index_of("a", "new", "b"), Vocabulary(["b", "mute", "a"]), few=5.0)
     assert texts.rows(np.arange(3)).tolist() == [2, 3 + 1, 0]
+    assert texts.chosen(np.array([True, False, False])).tolist() == [False, True, True]
+    assert texts.chosen(np.array([False])).tolist() == [True, True, False], "the rest are behind"
     assert texts.places(np.arange(3)).tolist() == [2, NONE, 0]
     assert [texts.row(one) for one in ("b", "mute", "a", "new", "never")] == [0, 1, 2, 4, NONE]
     assert [texts.id(row) for row in (0, 1, 2, 4)] == ["b", "mute", "a", "new"]
