@@ -38,6 +38,23 @@ def test_the_memory_and_the_mirror_say_how_they_are(service: Running) -> None:
     await_true("the metrics say so", shown)
 
 
+def test_what_has_never_happened_is_recommended_by_its_text(service: Running) -> None:
+    word = f"word{uuid.uuid4().hex}"
+    old, new = f"old-{word}", f"new-{word}"
+    service.client.put(f"/v1/items/{old}", json={"title": word}).raise_for_status()
+    service.post("/v1/events", {"events": [{"user_id": f"t-{word}", "item_id": old}]})
+    await_true("it is mirrored", lambda: bool(_recommended(service, old, exclude=False).get(old)))
+    service.client.put(f"/v1/items/{new}", json={"title": word}).raise_for_status()
+    sources = _recommended(service, old, exclude=True)
+    assert "content" in sources[new]
+
+
+def _recommended(service: Running, item: str, *, exclude: bool) -> dict[str, list[str]]:
+    wanted = {"limit": 50, "explain": True, "filter": {"exclude_seen": exclude}}
+    found = service.post("/v1/recommendations", {"requests": [{"history": [item]}], **wanted})
+    return {one["item_id"]: one["sources"] for one in found["results"][0]["items"]}
+
+
 def _mirrored(service: Running) -> int:
     found: int = service.get("/v1/admin/status")["mirror"]["items"]
     return found

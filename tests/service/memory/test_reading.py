@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +15,15 @@ from structlog.testing import capture_logs
 from models.content.features import Content, HashedTokens, Row
 from service.content_section import ContentSettings
 from service.domain.catalogue import Item
+from service.domain.interactions import Interaction
+from service.memory.process import run
 from service.memory.reading import Reader, reading
 from service.settings import Settings
 from service.storage.catalogue import CatalogueStore
 from service.storage.keys import Keys
-from tests.service.memory.world import World, opened, settings_of
+from service.storage.lessons import unpack
+from tests.service.learner.world import post
+from tests.service.memory.world import World, opened, settings_of, told
 
 
 @pytest.fixture
@@ -101,6 +106,34 @@ def test_nobody_asks_nobody_reads(settings: Settings, section: str, off: dict[st
         reading(world.stores.catalogue, settings.model_copy(update={section: changed})) as content,
     ):
         assert content is None
+
+
+def test_the_process_hears_text_in_its_lessons(settings: Settings) -> None:
+    every = settings.memory.model_copy(update={"lesson_share": 1.0})
+    quick = settings.serving.model_copy(update={"catalogue_poll_s": 0.02})
+    settings = settings.model_copy(update={"memory": every, "serving": quick})
+    process = multiprocessing.get_context("spawn").Process(target=run, args=(settings,))
+    with opened(settings) as world:
+        world.stores.catalogue.put_many([Item("old", title="tea"), Item("new", title="tea")])
+        process.start()
+        try:
+            post(settings, [Interaction("u", "old", "click", 1_000, "first")])
+            until(lambda: (state := world.stores.memory.state()) is not None and state.events == 1)
+            for at in range(2, 60):  # until its first reading is over
+                post(settings, [Interaction(f"u{at}", "old", "click", 1_000 * at, f"{at}")])
+                fresh = f"new-{at}"
+                world.stores.catalogue.put(Item(fresh, title="tea"))
+                time.sleep(0.3)
+                post(settings, [Interaction(f"u{at}", fresh, "click", 1_000 * at + 1, fresh)])
+                time.sleep(0.5)
+                came = [unpack(data) for _, data in told(world)]
+                if any(one.items[one.target] == fresh for one in came):
+                    break
+            assert any(one.items[one.target].startswith("new-") for one in came)
+        finally:
+            process.terminate()
+            process.join(10)
+    assert process.exitcode == 0
 
 
 def test_a_database_that_is_away_is_told_of_once_and_ends_nothing(settings: Settings) -> None:
