@@ -26,6 +26,7 @@ from models.mixing.mixer import Lesson
 from models.mixing.mixing import Mixing
 from models.mixing.network import Network
 from models.sources import SOURCES, Question
+from models.sources.question import NOTHING
 from models.vocabulary import Vocabulary
 
 WARM_UP = 0.8
@@ -173,9 +174,14 @@ class Mixture(Learner):
         super().update(period)
 
     def scores(self, questions: Questions) -> Scores:
-        drafts = [*self._drafts(questions)]
-        values = [_above_zero(self.mixing.scores(draft.features)) for draft in drafts]
-        return self._remembering.answers([draft.items for draft in drafts], values)
+        """Of whom nothing is known the mixer is not asked: they get the popular ones."""
+        items: list[Ints] = [NOTHING.items] * len(questions)
+        values: list[Floats] = [NOTHING.scores] * len(questions)
+        known = np.flatnonzero(np.diff(questions.histories(1).offsets) > 0)
+        for at, draft in zip(known.tolist(), self._drafts(questions.chosen(known)), strict=True):
+            items[at] = draft.items
+            values[at] = _above_zero(self.mixing.scores(draft.features))
+        return self._remembering.answers(items, values)
 
     def costs(self) -> dict[str, float]:
         experts = self.mixing.experts
