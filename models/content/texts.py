@@ -17,6 +17,7 @@ from models.vocabulary import Vocabulary
 Bools = npt.NDArray[np.bool_]
 
 NONE = -1
+EVERY = slice(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,11 @@ class Texts:
         rows = self._rows[places]
         return np.where(rows == NONE, self._size + places, rows)
 
-    def chosen(self, rows: Bools) -> Bools:
-        """By place of the index [N], what is told by row [n]; all that stand behind those are."""
+    def chosen(self, rows: Bools, places: Ints | slice = EVERY) -> Bools:
+        """Of places of the index, what is told by row [n]; all that stand behind those are."""
         told = np.ones(self._size + 1, dtype=np.bool_)  # NONE is the last of them
         told[: len(rows)] = rows
-        return told[self._rows]
+        return told[self._rows[places]]
 
     def places(self, rows: Ints) -> Ints:
         """Places [n] in the index of rows below their number; NONE for those without text."""

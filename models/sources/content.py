@@ -28,9 +28,11 @@ class Content:
         if texts is None or not len(items):
             return NOTHING
         scores = texts.index.scores(texts.places(items), 1.0 / question.steps[-self.reach :])
-        few = texts.chosen(memory.counts.events[: memory.num_items] < texts.few)
-        places = np.flatnonzero(few & (scores > 0.0))
-        places = places[greatest(scores[places], self.size)]
-        rows = texts.rows(places)
+        places = np.flatnonzero(scores > 0.0)
+        few = memory.counts.events[: memory.num_items] < texts.few
+        places = places[texts.chosen(few, places)]
+        found = scores[places].astype(np.float64)
+        best = greatest(found, self.size)
+        rows = texts.rows(places[best])
         order = np.argsort(rows)
-        return Proposal(rows[order], scores[places[order]])
+        return Proposal(rows[order], found[best[order]])
