@@ -23,7 +23,7 @@ import torch
 from benchmarks.figures import Figure
 from models.content.features import Content, HashedTokens
 from models.content.neighbours import ContentIndex
-from models.content.texts import Texts
+from models.content.texts import Shelf, Texts
 from models.memory.config import MemoryConfig
 from models.memory.memory import FastMemory, Observed
 from models.mixing.blend import Blend
@@ -132,16 +132,18 @@ def _answers(
 ) -> Callable[[Question], object]:
     """What the ranking thread does for a request with sources and not without: candidates of a
     network that has vectors of all items are mixed in, and all of them named."""
-    items = Vocabulary(f"i{row}" for row in range(memory.num_items))
-    mixture = Mixture(lambda: Mirror(memory, items), blend)
+    items = Vocabulary(map(str, range(memory.num_items)))
+    texts = questions[0].texts
+    shelf = None if texts is None else Shelf(lambda: texts.index, texts.few)
+    mixture = Mixture(lambda: Mirror(memory, items), blend, shelf)
     random = np.random.default_rng(2)
     vectors = torch.from_numpy(random.standard_normal((memory.num_items, 64), dtype=np.float32))
     record = VersionRecord(1, None, VersionStatus.ACTIVE, Origin.INITIAL, START, "", 0)
-    theirs = Vocabulary(f"i{row}" for row in random.permutation(memory.num_items))
+    theirs = Vocabulary(str(row) for row in random.permutation(memory.num_items))
     model = replace(ServingModel.empty(record), items=theirs, vectors=vectors)
     asked: dict[int, tuple[Want, Found]] = {}
     for question in questions:
-        history = tuple(f"i{row}" for row in question.items)
+        history = tuple(map(str, question.items.tolist()))
         want = Want(
             model,
             Eligibility(CatalogueView(), exclude=frozenset(history)),

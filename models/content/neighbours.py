@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,8 @@ from models.vocabulary import Vocabulary
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Scores = npt.NDArray[np.float32]
+Found = tuple[Ints, Floats]
+"""Rows, ascending, and their scores, above 0; no others have any."""
 
 _CHANGES_SHARE = 16
 _QUERY_TOKENS = 64
@@ -33,6 +35,9 @@ _RARE_SHARE = 8
 _DENSE_SHARE = 4
 _SLACK = 32
 _GROWTH = 4
+_FEW = 8
+"""To sort a column's entries is quicker where there are so many rows to each."""
+_NOBODY: Found = np.empty(0, dtype=np.int64), np.empty(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,8 @@ class _Base:
         dense = rows.nnz * _DENSE_SHARE > count * width > 0
         return cls(weights, rows, rows.toarray() if dense else rows.tocsc())
 
-    def scores(self, query: Row) -> Scores:
-        """Inner products [N] with a query.
+    def alike(self, query: Row) -> Found:
+        """Inner products with a query.
 
         A column that many items have takes long to read and tells little. So of a query that has
         more than 65,536 entries the rarest columns are read, to 8,192 entries, and one at least.
@@ -66,9 +71,22 @@ class _Base:
         are read instead, which are the commonest.
         """
         if isinstance(self.columns, np.ndarray):
-            return self.columns @ _dense(query, self.columns.shape[1])
-        chosen = _affordable(np.diff(self.columns.indptr)[query.columns])
-        return np.asarray(self.columns[:, query.columns[chosen]] @ query.values[chosen])
+            return _above_zero(np.asarray(self.columns @ _dense(query, self.columns.shape[1])))
+        starts, stops = (self.columns.indptr[query.columns + more] for more in (0, 1))
+        chosen = _affordable((stops - starts).astype(np.int64))
+        spans = list(map(slice, starts[chosen].tolist(), stops[chosen].tolist()))
+        if not spans:
+            return _NOBODY
+        rows = np.concatenate([self.columns.indices[span] for span in spans])
+        weights = np.concatenate([self.columns.data[span] for span in spans])
+        weights *= np.repeat(query.values[chosen], (stops - starts)[chosen])
+        summed = np.bincount(rows, weights, self.rows.shape[0])
+        if len(rows) * _FEW > len(summed):
+            return _above_zero(summed)
+        rows = np.sort(rows)  # quicker than to look at all of them
+        rows = rows[np.diff(rows, prepend=-1) > 0].astype(np.int64)
+        rows = rows[summed[rows] > 0.0]
+        return rows, summed[rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +175,10 @@ class ContentIndex:
         left = Vocabulary(items.id(place) for place in (*kept.tolist(), *later))
         return ContentIndex(left, self._width, self._max_items, raw, _Base.build(raw))
 
-    def scores(self, history: Sequence[int] | Ints, weights: Sequence[float] | Floats) -> Scores:
-        """Of all rows [N], the cosine with the weighted sum of a history's rows.
+    def alike(self, history: Sequence[int] | Ints, weights: Sequence[float] | Floats) -> Found:
+        """Rows [n], ascending, and their cosines [n] with the weighted sum of a history's rows.
+
+        What has nothing in common is not answered.
 
         Of a long query among many rows, what its rarest columns make of it.
 
@@ -166,7 +186,7 @@ class ContentIndex:
             history: rows of this index; negative ones are passed over.
             weights: what each is worth, above 0.
         """
-        return self._scores(self._query(history, weights))
+        return self._alike(self._query(history, weights))
 
     def propose(
         self, history: Sequence[int] | Ints, weights: Sequence[float] | Floats, k: int
@@ -183,8 +203,7 @@ class ContentIndex:
         Returns:
             Rows [≤ k] int64 and scores [≤ k] in (0, 1], best first.
         """
-        scores = self.scores(history, weights)
-        found = list(_best(scores, k, lambda _: True))
+        found = list(_best(*self.alike(history, weights), k, lambda _: True))
         return (
             np.asarray([place for place, _ in found], dtype=np.int64),
             np.asarray([score for _, score in found], dtype=np.float64),
@@ -201,8 +220,8 @@ class ContentIndex:
         own = self.items.row(item_id)
         if own < 0:
             return []
-        scores = self.scores([own], [1.0])
-        found = _best(scores, k, lambda at: at != own and allows(self.items.id(at)))
+        alike = self.alike([own], [1.0])
+        found = _best(*alike, k, lambda at: at != own and allows(self.items.id(at)))
         return [(self.items.id(place), score) for place, score in found]
 
     def _raw_row(self, place: int) -> Row:
@@ -237,15 +256,17 @@ class ContentIndex:
             columns, sums = columns[kept], sums[kept]
         return Row(columns.astype(np.int32), (sums / norm).astype(np.float32))
 
-    def _scores(self, query: Row) -> Scores:
-        """Scores [N] of all rows."""
-        scores = np.zeros(len(self.items), dtype=np.float32)
+    def _alike(self, query: Row) -> Found:
         if not len(query.columns):
-            return scores
-        scores[: self._raw.shape[0]] = self._base.scores(query)
-        if self._changed is not None:
-            scores[self._places] = self._changed @ _dense(query, self._width)
-        return scores
+            return _NOBODY
+        rows, scores = self._base.alike(query)
+        if self._changed is None:
+            return rows, scores
+        stays = ~np.isin(rows, self._places, assume_unique=True)
+        later, theirs = _above_zero(self._changed @ _dense(query, self._width))
+        rows = np.concatenate((rows[stays], self._places[later]))
+        order = np.argsort(rows)
+        return rows[order], np.concatenate((scores[stays], theirs))[order]
 
 
 def _row(matrix: csr_matrix, place: int) -> Row:
@@ -253,7 +274,12 @@ def _row(matrix: csr_matrix, place: int) -> Row:
     return Row(matrix.indices[span], matrix.data[span])
 
 
-def _dense(query: Row, width: int) -> Scores:
+def _above_zero(scores: npt.NDArray[Any]) -> Found:
+    rows = np.flatnonzero(scores > 0.0)
+    return rows, scores[rows].astype(np.float64)
+
+
+def _dense(query: Row, width: int) -> npt.NDArray[np.float32]:
     laid_out = np.zeros(width, dtype=np.float32)
     laid_out[query.columns] = query.values
     return laid_out
@@ -278,20 +304,21 @@ def _weighted(rows: Sequence[Row], weights: npt.NDArray[np.float32], width: int)
     return matrix
 
 
-def _best(scores: Scores, k: int, allows: Callable[[int], bool]) -> Iterator[tuple[int, float]]:
-    """Up to k rows with a score above 0 that are allowed, best first, the lower among equals."""
-    found = np.flatnonzero(scores > 0.0)
+def _best(
+    rows: Ints, scores: Floats, k: int, allows: Callable[[int], bool]
+) -> Iterator[tuple[int, float]]:
+    """Up to k of the rows that are allowed, best first, the lower among equals."""
     fetch, passed, given = k + _SLACK, 0, 0
-    while passed < len(found) and given < k:
-        fetch = min(fetch, len(found))
-        best = found
-        if fetch < len(found):
-            best = np.sort(found[np.argpartition(-scores[found], fetch - 1)[:fetch]])
-        order = best[np.argsort(-scores[best], kind="stable")]
-        for place in order[passed:].tolist():
+    while passed < len(rows) and given < k:
+        fetch = min(fetch, len(rows))
+        best = np.arange(len(rows))
+        if fetch < len(rows):
+            best = np.sort(np.argpartition(-scores, fetch - 1)[:fetch])
+        order = best[np.argsort(-scores[best], kind="stable")][passed:]
+        for place, score in zip(rows[order].tolist(), scores[order].tolist(), strict=True):
             if given == k:
                 return
             if allows(place):
                 given += 1
-                yield place, float(scores[place])
+                yield place, score
         passed, fetch = fetch, fetch * _GROWTH

@@ -27,12 +27,11 @@ class Content:
         texts, items = question.texts, question.items[-self.reach :]
         if texts is None or not len(items):
             return NOTHING
-        scores = texts.index.scores(texts.places(items), 1.0 / question.steps[-self.reach :])
-        places = np.flatnonzero(scores > 0.0)
-        few = memory.counts.events[: memory.num_items] < texts.few
-        places = places[texts.chosen(few, places)]
-        found = scores[places].astype(np.float64)
-        best = greatest(found, self.size)
+        weights = 1.0 / question.steps[-self.reach :]
+        places, scores = texts.index.alike(texts.places(items), weights)
+        few = texts.chosen(memory.counts.events[: memory.num_items] < texts.few, places)
+        places, scores = places[few], scores[few]
+        best = greatest(scores, self.size)
         rows = texts.rows(places[best])
         order = np.argsort(rows)
-        return Proposal(rows[order], found[best[order]])
+        return Proposal(rows[order], scores[best[order]])

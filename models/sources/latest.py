@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from models.memory.memory import FastMemory
-from models.sources.question import Proposal, Question
+from models.sources.question import Floats, Ints, Proposal, Question
 
 
 class Latest:
@@ -20,5 +20,14 @@ class Latest:
         self.size = size
 
     def propose(self, memory: FastMemory, question: Question) -> Proposal:
-        rows = np.flatnonzero(memory.counts.events[: memory.num_items] > 0.0)[-self.size :]
+        rows = _last(memory.counts.events[: memory.num_items], self.size)
         return Proposal(rows, 1.0 / np.arange(len(rows), 0, -1))
+
+
+def _last(events: Floats, size: int) -> Ints:
+    """The last `size` rows with any events, from the end as far back as it takes."""
+    start, rows = len(events), np.empty(0, dtype=np.int64)
+    while start > 0 and len(rows) < size:
+        start = max(0, 2 * start - len(events) - size)
+        rows = start + np.flatnonzero(events[start:] > 0.0)
+    return rows[-size:]

@@ -15,6 +15,7 @@ from models.memory.graph import NONE, Graph
 from models.memory.memory import FAST, SLOW, TRENDING, FastMemory
 from models.sources import SOURCES, Question
 from models.sources.covisits import Walk
+from models.sources.latest import Latest
 from models.sources.neighbours import Neighbours
 from models.sources.own import DAY_S, Own
 from tests.models.crowds import NOW_S, asked, crowd, described, observed, row_id, stroll
@@ -234,6 +235,17 @@ def test_it_says_what_its_formula_says(name: str, crowd: str, size: int) -> None
 
 def test_every_source_has_an_oracle() -> None:
     assert set(ORACLES) == set(SOURCES)
+
+
+@pytest.mark.parametrize("size", [1, 3, 40, 100, 5_000])
+def test_the_latest_are_found_however_far_back_they_are(size: int) -> None:
+    """Rows that were given and have not happened lie between, and behind the last."""
+    memory = FastMemory(NARROW)
+    memory.observe(observed([(1, item, NOW_S) for item in (*range(0, 300, 7), *range(0, 900, 99))]))
+    memory.grow(2_000)
+    happened = [item for item in range(2_000) if memory.counts.events[item] > 0.0][-size:]
+    expected = {item: 1.0 / place for place, item in enumerate(happened[::-1], start=1)}
+    agree(said_by(Latest(size), memory, asked([0])), expected)
 
 
 @pytest.mark.parametrize("middle", [1, 5, 17])

@@ -96,6 +96,20 @@ def test_a_word_that_everybody_has_costs_no_more_than_its_budget(
     assert [item for item, _ in found] == ["i1"]  # the rare word came first, and filled it
 
 
+def test_of_a_long_history_the_rarest_words_are_read_though_a_common_one_weighs_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = {f"i{n}": row(f"product word{n // 2}") for n in range(1_000)}
+    index = ContentIndex.empty(WIDTH, 2_000).with_rows(texts)
+    asked = index.items.rows([f"i{n}" for n in range(0, 40, 2)])
+    everybody = index.propose(asked, np.ones(20), 1_000)[0]
+    monkeypatch.setattr(neighbours, "_MAX_POSTINGS", 1_000)
+    near = index.propose(asked, np.ones(20), 1_000)[0]
+    assert len(everybody) == 1_000
+    assert set(index.items.rows([f"i{n}" for n in range(40)])) <= set(near)
+    assert len(near) < 100, "some rare words share a column; the common one is not read"
+
+
 def test_the_index_is_bounded_and_what_is_taken_out_leaves_its_place() -> None:
     index = ContentIndex.empty(WIDTH, 3)
     for number in range(10):
