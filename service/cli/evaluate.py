@@ -159,21 +159,11 @@ def evaluate(
     except ValueError as error:
         raise BadRequest(f"evaluate: {error}") from None
     run = {
-        "seed": seed,
-        "seeds": seeds,
-        "window": window,
-        "micro_windows": micro_windows,
-        "weights_windows": updates,
-        "baskets": baskets,
-        "share": share,
-        "probes": probes,
-        "noise": spoilt,
-        "stop_after": stop_after,
-        "threads": threads,
-        "device": device,
-        "arms": [kind.name for kind in kinds],
-        "against": against or SHIPPED,
-    }
+        "seed": seed, "seeds": seeds, "window": window, "micro_windows": micro_windows,
+        "weights_windows": updates, "baskets": baskets, "share": share, "probes": probes,
+        "noise": spoilt, "stop_after": stop_after, "threads": threads, "device": device,
+        "arms": [kind.name for kind in kinds], "against": against or SHIPPED,
+    }  # fmt: skip
     document = {"data": _data(events, stream, contents), "protocol": protocol, "run": run}
     document |= Measuring(stream, settings, protocol, run, resume, contents or {}).figures()
     show(document, slices=slices)
@@ -184,8 +174,9 @@ def evaluate(
 def _list_arms() -> None:
     from models.evaluation.arms import KINDS
 
+    width = max(len(kind.name) for kind in KINDS)
     for kind in KINDS:
-        typer.echo(f"{kind.name:18} {kind.summary}")
+        typer.echo(f"{kind.name:{width}} {kind.summary}")
 
 
 def _spoilt(noise: str) -> str:

@@ -29,7 +29,7 @@ from service.learner.device import device_of
 from service.settings import Settings
 
 HEADED = ("multi-task", "soft-sharing")
-"""Arms that differ from `freshet` by heads of event types alone."""
+"""Arms that differ from `network` by heads of event types alone."""
 
 
 def device_for(settings: Settings) -> str:
@@ -179,7 +179,7 @@ class Measuring:
             if not frequent_types(self._stream.slice(0)):
                 equal = "equals" if len(same) == 1 else "equal"
                 typer.echo(
-                    f"{' and '.join(same)} {equal} freshet here: no event types to tell apart",
+                    f"{' and '.join(same)} {equal} network here: no event types to tell apart",
                     err=True,
                 )
 

@@ -127,5 +127,5 @@ def _numbers(figures: list[float | None]) -> npt.NDArray[np.float64]:
 
 
 def _look(number: int) -> tuple[str, str]:
-    """Colour and mark of the arm in this place; no two of a hundred look the same."""
+    """Colour and mark of the arm in this place; no two of seventy look the same."""
     return f"C{number % 10}", MARKS[number % len(MARKS)]

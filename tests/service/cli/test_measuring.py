@@ -193,7 +193,7 @@ def test_arms_for_types_are_said_to_be_idle_where_there_is_one(
     lines = ["user_id,item_id,timestamp,type"]
     lines += [f"u{n % 6},i{n % 7},{n},{names[n % 2]}" for n in range(2_400)]
     path.write_text("\n".join(lines) + "\n")
-    line = "multi-task equals freshet here: no event types to tell apart"
+    line = "multi-task equals network here: no event types to tell apart"
 
     assert (line in _run(path, "multi-task,other").stderr) == said
-    assert "freshet here" not in _run(path, "other").stderr
+    assert "network here" not in _run(path, "other").stderr
