@@ -9,6 +9,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from models.evaluation.arms import KINDS
+from models.registry import METHODS
 from service.api.app import create_app
 from service.cli import reference
 from service.cli.app import app
@@ -20,6 +21,7 @@ ROOT = Path(__file__).parents[3]
 OPERATIONS = (ROOT / "docs" / "guides" / "operations.md").read_text()
 README = (ROOT / "README.md").read_text()
 EVALUATION = (ROOT / "docs" / "guides" / "evaluation.md").read_text()
+CHOOSING = (ROOT / "docs" / "guides" / "choosing-a-method.md").read_text()
 
 
 def test_the_settings_table_is_the_settings() -> None:
@@ -85,6 +87,15 @@ def test_every_arm_of_the_evaluation_is_documented_and_no_other() -> None:
     firsts = re.findall(r"^\| ([^|]*`[^|]*) \|", section, re.MULTILINE)
     named = [name for cell in firsts for name in re.findall(r"`([^`]+)`", cell)]
     assert sorted(named) == sorted(kind.name for kind in KINDS)
+
+
+def test_the_guide_to_choosing_has_a_row_for_every_method() -> None:
+    section = CHOOSING.split("## What each is for", 1)[1].split("\n## ", 1)[0]
+    assert set(re.findall(r"^\| `([a-z0-9-]+)` ", section, re.MULTILINE)) == set(METHODS)
+
+
+def test_every_method_has_an_arm() -> None:
+    assert set(METHODS) <= {kind.name for kind in KINDS}
 
 
 def test_every_target_that_texts_name_is_in_the_makefile() -> None:
