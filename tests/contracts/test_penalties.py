@@ -15,10 +15,10 @@ from models.continual.methods import method_named
 from models.continual.state import LearningState
 from models.continual.window import learn_window
 from models.interactions import Event
-from models.registry import ENCODERS
+from models.registry import ENCODERS, METHODS
 from tests.models.tastes import checkerboard, learned, purity, windows
 
-NAMES = ("ewc", "l2", "online-ewc", "si")
+NAMES = sorted(name for name in METHODS if method_named(name).pulls is not Method.pulls)
 
 each_method = pytest.mark.parametrize("name", NAMES)
 
