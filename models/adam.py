@@ -21,8 +21,12 @@ _BETAS = (0.9, 0.999)
 
 @dataclass(frozen=True, slots=True)
 class AdamState:
-    """Adam's memory of one flat tensor: first and second moments [P] and steps taken, [1], or [P]
-    where weights were born at different times."""
+    """Adam's memory of one flat tensor of P weights.
+
+    Attributes:
+        mean, mean_square: the first and second moments, [P].
+        steps: taken so far, [1] on the CPU, or [P] where weights were born at different times.
+    """
 
     mean: Tensor
     mean_square: Tensor
@@ -65,7 +69,12 @@ class AdamState:
         return cls(tensors["mean"], tensors["mean_square"], tensors["steps"])
 
     def step(self, values: Tensor, gradient: Tensor, learning_rate: float) -> Tensor:
-        """Move `values` [P] one step along `gradient` [P], both and the state in place.
+        """Move `values` one step against `gradient`; values and state change in place.
+
+        Args:
+            values: [P] float32, on the device of the state.
+            gradient: [P] float32 of what is to be lowered; left as it is.
+            learning_rate: of the step.
 
         Returns:
             What the rate of each weight was divided by, [P].
