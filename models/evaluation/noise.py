@@ -113,6 +113,7 @@ def _with(stream: Stream, behind: Ints, user: Ints, item: Ints, **parts: Any) ->
         time_ms=stream.time_ms[rows],
         weight=stream.weight[rows],
         types=[stream.types[row] for row in rows],
+        kind=stream.kind[rows],
         items_so_far=stream.items_so_far[rows],
         cuts=stream.cuts + np.searchsorted(behind, stream.cuts),
         **parts,

@@ -106,6 +106,17 @@ class TestEveryKind:
             assert np.array_equal(targets.target, expected.target)
             assert np.array_equal(mine.histories().items, plain.histories().items)
 
+    def test_every_event_keeps_its_type(self, kind: str) -> None:
+        """Bots and duplicates have that of the event before them."""
+        columns = Columns([], [], [], [], [], [])
+        for n in range(400):
+            columns.append(f"u{n % 20}", f"i{n % 7}", time_ms=n, type=("click", "buy")[n % 2])
+        spoilt = noisy(Stream(columns, num_periods=PERIODS), Noise(kind, 1.0), seed=1)
+        assert len(spoilt.kind) == len(spoilt.user)
+        assert [spoilt.type_names[one] for one in spoilt.kind] == spoilt.types
+        counted = [spoilt.slice(part).type_counts() for part in range(PERIODS + 1)]
+        assert sum(part["buy"] for part in counted) == spoilt.types.count("buy")
+
     def test_periods_hold_their_own_events(self, clean: Stream, kind: str) -> None:
         spoilt = noisy(clean, Noise(kind, 0.2), seed=0)
         for period in range(PERIODS + 1):
