@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.batches import START
 from models.config import LearningConfig
 from models.continual.adversary import Adversary
 from models.continual.method import EVERY, Method, Start, Step, checked
-from models.interactions import START
 
 ON = ("replayed", "new", "both")
 FORMS = ("likelihood", "adversarial")

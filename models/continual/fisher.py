@@ -29,7 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.interactions import NO_HEAD, Rows, SampleSet, SequenceBatch
+from models.batches import NO_HEAD, SampleSet, SequenceBatch
+from models.interactions import Rows
 from models.nets import ExampleGradients, Inputs, Recommender
 from models.objectives import NegativeSampler, softmax_coefficients
 from models.parameters import touched_rows

@@ -22,9 +22,10 @@ from models.parameters import Layout, Snapshot
 from models.registry import ENCODERS
 
 if TYPE_CHECKING:
+    from models.batches import SequenceBatch
     from models.config import LearningConfig
     from models.continual.state import LearningState
-    from models.interactions import Sample, SequenceBatch
+    from models.interactions import Sample
     from models.nets import Recommender
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.batches import SampleSet
 from models.continual.state import LearningState
-from models.interactions import Rows, Sample, SampleSet
+from models.interactions import Rows, Sample
 from models.ranking.metrics import Ranks, target_ranks
 
 _AT_ONCE = 256

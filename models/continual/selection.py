@@ -28,7 +28,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.interactions import Sample, SampleSet
+from models.batches import SampleSet
+from models.interactions import Sample
 from models.objectives import NegativeSampler, softmax_coefficients
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.batches import SampleSet, SequenceBatch
 from models.continual.fisher import Fisher, estimate_fisher
 from models.continual.method import Lesson, Method, Move, Start, Step
 from models.continual.optimizers import DenseOptimizer, TableOptimizer
 from models.continual.quadratic import Quadratic, merged
 from models.continual.state import LearningState
-from models.interactions import SampleSet, SequenceBatch
 from models.nets import Dropout, Inputs, Recommender
 from models.objectives import (
     Candidates,

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.batches import SampleSet
 from models.continual.session import Session
-from models.interactions import SampleSet
 
 _AT_ONCE = 256
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from models.adam import AdamState
+from models.batches import SampleSet
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
 from models.continual.method import Lesson
@@ -22,7 +23,7 @@ from models.continual.optimizers import RowState
 from models.continual.session import Session
 from models.continual.state import LearningState
 from models.continual.stopping import Stopping
-from models.interactions import Sample, SampleSet
+from models.interactions import Sample
 
 Progress = Callable[[float], None]
 

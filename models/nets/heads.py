@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.interactions import NO_HEAD
+from models.batches import NO_HEAD
 
 WEIGHT = "head_weight"
 """The name of the heads' matrices [H, D, D] among the dense weights."""

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.batches import START, SequenceBatch
 from models.config import LearningConfig
-from models.interactions import START, SequenceBatch
 from models.nets.adapters import NO_DOMAIN, AdaptedEncoder, Adapters
 from models.nets.blocks import Blocks
 from models.nets.encoder import Dense, Encoder, Inputs

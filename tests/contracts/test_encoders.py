@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from models.batches import SequenceBatch
 from models.config import LearningConfig
-from models.interactions import SequenceBatch
 from models.nets import Recommender, encoder_of
 from models.registry import ENCODERS
 from tests.models.devices import each_device

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.batches import NO_HEAD, SampleSet
 from models.config import LearningConfig
 from models.continual.generative import GenerativeReplay
 from models.continual.method import Rehearsal
@@ -16,7 +17,6 @@ from models.continual.scoring import score
 from models.continual.selection import keyed
 from models.continual.state import LearningState
 from models.continual.window import learn_window
-from models.interactions import NO_HEAD, SampleSet
 from models.nets import Recommender
 from models.ranking.metrics import target_ranks
 from models.registry import ENCODERS

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.interactions import MOST_SKIPPED, Event, Histories, Sample, SampleSet
+from models.batches import SampleSet
+from models.interactions import MOST_SKIPPED, Event, Histories, Sample
 from models.vocabulary import Vocabulary
 from tests.models.tastes import event
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from models.batches import SequenceBatch
 from models.config import LearningConfig
 from models.continual.state import LearningState
 from models.continual.window import learn_window
-from models.interactions import Event, SequenceBatch
+from models.interactions import Event
 from models.nets import Recommender
 from tests.models.tastes import checkerboard, event, learned
 

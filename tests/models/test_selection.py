@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from models.batches import SampleSet
 from models.config import LearningConfig
 from models.continual.buffer import BottomK
 from models.continual.selection import RULES, herded, keyed
 from models.continual.state import LearningState
 from models.continual.window import Candidate, learn_window
-from models.interactions import Sample, SampleSet
+from models.interactions import Sample
 from tests.models.tastes import checkerboard, learned, windows
 
 CONFIG = LearningConfig(embedding_dim=8, probe_share=0.0, min_steps=30, holdout_share=0.0)

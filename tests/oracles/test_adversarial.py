@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.batches import SequenceBatch
 from models.continual.adversary import Adversary
 from models.continual.distillation import Distillation
 from models.continual.method import Step
-from models.interactions import SequenceBatch
 from models.nets import Recommender
 from tests.oracles.test_distillation import ITEMS, method, recommender, step
 

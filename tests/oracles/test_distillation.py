@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.batches import SequenceBatch
 from models.config import LearningConfig
 from models.continual.distillation import Distillation
 from models.continual.method import Lesson, Start, Step
-from models.interactions import SequenceBatch
 from models.nets import Recommender
 from models.nets.heads import WEIGHT
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.batches import NO_HEAD, SampleSet
 from models.config import LearningConfig
 from models.continual import fisher as fisher_module
 from models.continual.fisher import Fisher, estimate_fisher
-from models.interactions import NO_HEAD, SampleSet
 from models.nets import Inputs, Recommender
 from models.objectives import Candidates, NegativeSampler
 from models.parameters import grown

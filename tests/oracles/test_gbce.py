@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.batches import SampleSet
 from models.config import LearningConfig
 from models.continual.session import Session
 from models.continual.state import LearningState
-from models.interactions import Histories, SampleSet
+from models.interactions import Histories
 from models.objectives import NegativeSampler, gbce_loss, gbce_power
 from tests.models.tastes import checkerboard, learned
 

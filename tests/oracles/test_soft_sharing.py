@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.batches import NO_HEAD, SequenceBatch
 from models.config import LearningConfig
 from models.continual.distillation import Distillation
 from models.continual.fisher import Fisher
 from models.continual.method import Start, Step
 from models.continual.soft_sharing import SoftSharing
-from models.interactions import NO_HEAD, SequenceBatch
 from models.nets import Recommender
 from models.nets.heads import WEIGHT
 

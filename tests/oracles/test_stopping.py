@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.batches import SampleSet
 from models.config import LearningConfig
 from models.continual.full import learn_archive
 from models.continual.memory import divided, set_aside
@@ -17,7 +18,7 @@ from models.continual.state import LearningState
 from models.continual.stopping import Stopping
 from models.continual.update import UpdateReport, update
 from models.continual.window import learn_window
-from models.interactions import Sample, SampleSet
+from models.interactions import Sample
 from tests.models.tastes import checkerboard, event, key, learned
 
 CONFIG = LearningConfig(
