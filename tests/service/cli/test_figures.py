@@ -23,6 +23,7 @@ def _document(names: list[str], periods: int = 16, seeds: int = 1) -> dict[str, 
         "run": {"seed": 3, "seeds": seeds},
         "periods": [{"period": number} for number in range(1, periods + 1)],
         "arms": arms,
+        "differences": None,
         "failed": {},
         "wall_s": 1.0,
     }
@@ -116,6 +117,18 @@ def test_several_seeds_are_said_with_their_spread(capsys: pytest.CaptureFixture[
     assert "seed 3, 1 s in all" in one
     assert _row(two, "R@20", "markov")[2] == ".3100 ± .0012"
     assert "mean of 16 periods, 2 seeds from 3" in two
+
+
+def test_differences_are_shown_with_their_intervals(capsys: pytest.CaptureFixture[str]) -> None:
+    document = _document(["freshet", "markov"])
+    less = {
+        "recall@20": {"value": -0.0312, "low": -0.04, "high": -0.02},
+        "mrr@20": {"value": 0.0011, "low": None, "high": None},
+    }
+    document["differences"] = {"against": "freshet", "arms": {"markov": less}}
+    _, shown = _shown(document, capsys, 80).split("Figures less those of freshet")
+
+    assert _row(shown, "MRR@20", "markov")[1:] == ["-.0312 [-.0400, -.0200]", ".0011"]
 
 
 def test_where_every_arm_failed_there_are_no_tables(capsys: pytest.CaptureFixture[str]) -> None:
