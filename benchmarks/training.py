@@ -24,8 +24,8 @@ import torch.nn.functional as F
 from benchmarks.figures import Figure, medians
 from models.batches import SampleSet, SequenceBatch
 from models.config import LearningConfig
-from models.continual.method import Start
 from models.continual.methods import chosen_methods
+from models.continual.moments import Start
 from models.continual.session import Session
 from models.continual.state import LearningState
 from models.continual.update import update

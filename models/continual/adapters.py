@@ -12,7 +12,8 @@ from torch import Tensor
 from models.config import LearningConfig
 from models.continual.domains import Domains
 from models.continual.fisher import Fisher
-from models.continual.method import EVERY, Method, Start, counted
+from models.continual.method import EVERY, Method, counted
+from models.continual.moments import Start
 from models.nets.adapters import Adapters
 from models.parameters import Snapshot, grown
 

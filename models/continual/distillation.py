@@ -14,7 +14,8 @@ from torch import Tensor
 from models.batches import START
 from models.config import LearningConfig
 from models.continual.adversary import Adversary
-from models.continual.method import EVERY, Method, Start, Step, checked
+from models.continual.method import EVERY, Method, checked, rehearsing
+from models.continual.moments import Start, Step
 
 ON = ("replayed", "new", "both")
 FORMS = ("likelihood", "adversarial")
@@ -90,6 +91,12 @@ class Distillation(Method):
         self._seed = seed
         self._known = known
         self._adapted = adapted
+
+    @classmethod
+    def idle(cls, config: LearningConfig) -> str | None:
+        if cls.chosen(config).on != "replayed" or rehearsing(config):
+            return None
+        return "it is taken on what is replayed, and no method replays; `on` may be `new`"
 
     @classmethod
     def initial(cls, config: LearningConfig) -> Self:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
-from models.continual.method import EVERY, Method, Start, checked, counted
+from models.continual.method import EVERY, Method, checked, counted
+from models.continual.moments import Start
 from models.continual.sparsity import GroupLasso
 from models.nets.blocks import OUTPUT, part
 from models.parameters import Snapshot

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from models.config import LearningConfig
-from models.continual.method import EVERY, Method, Rehearsal, checked, counted
+from models.continual.method import EVERY, Method, checked, counted
+from models.continual.moments import Rehearsal
 from models.interactions import Sample
 
 _AT_ONCE = 256

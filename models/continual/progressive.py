@@ -9,7 +9,8 @@ from torch import Tensor
 
 from models.config import LearningConfig
 from models.continual.counting import Counting
-from models.continual.method import EVERY, Start, counted
+from models.continual.method import EVERY, counted
+from models.continual.moments import Start
 
 if TYPE_CHECKING:
     from models.nets import Recommender

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from models.config import LearningConfig
-from models.continual.method import EVERY, Method, Rehearsal
+from models.continual.method import EVERY, Method
+from models.continual.moments import Rehearsal
 from models.continual.selection import RULES, keyed
 from models.interactions import Event, Sample
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
-from models.continual.method import EVERY, Method, Start, checked
+from models.continual.method import EVERY, Method, checked
+from models.continual.moments import Start
 from models.parameters import Snapshot
 
 

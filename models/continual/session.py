@@ -12,7 +12,8 @@ from torch import Tensor
 
 from models.batches import SampleSet, SequenceBatch
 from models.continual.fisher import Fisher, estimate_fisher
-from models.continual.method import Lesson, Method, Move, Start, Step
+from models.continual.method import Method
+from models.continual.moments import Lesson, Move, Start, Step
 from models.continual.optimizers import DenseOptimizer, TableOptimizer
 from models.continual.quadratic import Quadratic, merged
 from models.continual.state import LearningState

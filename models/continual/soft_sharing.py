@@ -9,7 +9,8 @@ from torch import Tensor
 
 from models.config import LearningConfig
 from models.continual.counting import Counting
-from models.continual.method import EVERY, Step, checked
+from models.continual.method import EVERY, checked
+from models.continual.moments import Step
 from models.nets.heads import WEIGHT
 
 
@@ -43,6 +44,11 @@ class SoftSharing(Counting):
     def __init__(self, strength: float, updates: int = 0) -> None:
         self.strength = strength
         self.updates = updates
+
+    @classmethod
+    def idle(cls, config: LearningConfig) -> str | None:
+        few = len(config.type_heads) < 2
+        return "type_heads names no two heads to be held to each other" if few else None
 
     @classmethod
     def initial(cls, config: LearningConfig) -> Self:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
-from models.continual.method import EVERY, Method, Move, Start, checked
+from models.continual.method import EVERY, Method, checked
+from models.continual.moments import Move, Start
 from models.continual.quadratic import Quadratic
 from models.parameters import Snapshot, prefixed, stripped
 

@@ -18,7 +18,7 @@ from models.adam import AdamState
 from models.batches import SampleSet
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
-from models.continual.method import Lesson
+from models.continual.moments import Lesson
 from models.continual.optimizers import RowState
 from models.continual.session import Session
 from models.continual.state import LearningState

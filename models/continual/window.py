@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from models.continual.memory import Split, divided
-from models.continual.method import Rehearsal
+from models.continual.moments import Rehearsal
 from models.continual.state import LearningState
 from models.continual.update import UpdateReport, update
 from models.interactions import Event, Sample

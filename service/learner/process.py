@@ -15,6 +15,7 @@ from contextlib import suppress
 import structlog
 import torch
 
+from models.registry import METHODS, found
 from service.learner.learner import Learner
 from service.learner.learning import Abandoned
 from service.learner.status import State, Status
@@ -44,9 +45,13 @@ def run(settings: Settings) -> None:
 
 
 def warn_of_unused(settings: Settings) -> None:
-    """Say which parameters change nothing, as their method is not named."""
-    for name in settings.learning.unused:
+    """Say which parameters change nothing, as their method is not named, and which methods."""
+    learning = settings.learning
+    for name in learning.unused:
         log.warning("parameters of a method that is not among the methods", method=name)
+    for name in learning.methods:
+        if reason := found("methods", name, METHODS).idle(learning):
+            log.warning("a method that does nothing as it is set", method=name, reason=reason)
 
 
 def follow(

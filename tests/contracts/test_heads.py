@@ -12,7 +12,7 @@ from torch import Tensor
 from models.batches import NO_HEAD, SampleSet
 from models.config import LearningConfig
 from models.continual.generative import GenerativeReplay
-from models.continual.method import Rehearsal
+from models.continual.moments import Rehearsal
 from models.continual.scoring import score
 from models.continual.selection import keyed
 from models.continual.state import LearningState

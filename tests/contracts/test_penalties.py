@@ -10,8 +10,9 @@ from torch import Tensor
 
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
-from models.continual.method import Method, Move, Start, penalty
+from models.continual.method import Method, penalty
 from models.continual.methods import method_named
+from models.continual.moments import Move, Start
 from models.continual.state import LearningState
 from models.continual.window import learn_window
 from models.interactions import Event

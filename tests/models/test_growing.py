@@ -15,7 +15,7 @@ from models.adam import AdamState
 from models.config import LearningConfig
 from models.continual.expandable import Expandable, Heard
 from models.continual.fisher import Fisher
-from models.continual.method import Start
+from models.continual.moments import Start
 from models.continual.optimizers import DenseOptimizer
 from models.continual.session import Session
 from models.continual.state import LearningState

@@ -14,7 +14,7 @@ from scipy import stats
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
 from models.continual.generative import GenerativeReplay
-from models.continual.method import Rehearsal, Start
+from models.continual.moments import Rehearsal, Start
 from models.continual.reptile import Reptile
 from models.continual.state import LearningState
 from models.continual.window import learn_window

@@ -11,7 +11,7 @@ from models.config import LearningConfig
 from models.continual.adapters import DomainAdapters
 from models.continual.fisher import Fisher
 from models.continual.full import learn_archive
-from models.continual.method import Lesson, Start
+from models.continual.moments import Lesson, Start
 from models.continual.reptile import Reptile
 from models.continual.session import Session
 from models.continual.state import LearningState

@@ -13,7 +13,7 @@ from torch import Tensor
 from models.batches import SequenceBatch
 from models.continual.adversary import Adversary
 from models.continual.distillation import Distillation
-from models.continual.method import Step
+from models.continual.moments import Step
 from models.nets import Recommender
 from tests.oracles.test_distillation import ITEMS, method, recommender, step
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from models.batches import SequenceBatch
 from models.config import LearningConfig
 from models.continual.distillation import Distillation
-from models.continual.method import Lesson, Start, Step
+from models.continual.moments import Lesson, Start, Step
 from models.nets import Recommender
 from models.nets.heads import WEIGHT
 

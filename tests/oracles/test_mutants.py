@@ -19,7 +19,8 @@ from models.continual.fine_tuning import FineTuning
 from models.continual.fisher import Fisher
 from models.continual.generative import GenerativeReplay
 from models.continual.l2 import L2
-from models.continual.method import Method, Move, Step
+from models.continual.method import Method
+from models.continual.moments import Move, Step
 from models.continual.online_ewc import OnlineEwc
 from models.continual.progressive import Progressive
 from models.continual.quadratic import Quadratic

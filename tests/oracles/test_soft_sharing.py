@@ -14,7 +14,7 @@ from models.batches import NO_HEAD, SequenceBatch
 from models.config import LearningConfig
 from models.continual.distillation import Distillation
 from models.continual.fisher import Fisher
-from models.continual.method import Start, Step
+from models.continual.moments import Start, Step
 from models.continual.soft_sharing import SoftSharing
 from models.nets import Recommender
 from models.nets.heads import WEIGHT

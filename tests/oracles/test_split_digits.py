@@ -24,8 +24,9 @@ from torch import Tensor
 from models.adam import AdamState
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
-from models.continual.method import Method, Move, Start
+from models.continual.method import Method
 from models.continual.methods import method_named
+from models.continual.moments import Move, Start
 from models.continual.optimizers import DenseOptimizer
 from models.continual.quadratic import merged
 from models.parameters import Layout

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.config import LearningConfig
 from models.continual.fisher import Fisher
-from models.continual.method import Move, Start
+from models.continual.moments import Move, Start
 from models.continual.optimizers import RowState, TableOptimizer
 from models.continual.quadratic import Quadratic
 from models.continual.synaptic import SynapticIntelligence

@@ -67,6 +67,28 @@ def test_parameters_without_their_method_are_warned_of() -> None:
     assert [(line["log_level"], line["method"]) for line in said] == [("warning", "ewc")]
 
 
+@pytest.mark.parametrize(
+    ("learning", "idle"),
+    [
+        ({"methods": ("distillation",)}, ["distillation"]),
+        ({"methods": ("distillation", "online-ewc")}, ["distillation"]),
+        ({"methods": ("distillation", "generative-replay")}, []),
+        ({"methods": ("distillation",), "parameters": {"distillation": {"on": "new"}}}, []),
+        ({"methods": ("soft-sharing",), "type_heads": ("click",)}, ["soft-sharing"]),
+        ({"methods": ("soft-sharing",), "type_heads": ("click", "purchase")}, []),
+        ({}, []),
+    ],
+)
+def test_methods_that_do_nothing_as_they_are_set_are_warned_of(
+    learning: dict[str, Any], idle: list[str]
+) -> None:
+    with capture_logs() as said:
+        warn_of_unused(Settings(learning=LearningConfig(**learning)))
+    assert [(line["log_level"], line["method"]) for line in said] == [
+        ("warning", name) for name in idle
+    ]
+
+
 @pytest.mark.processes
 def test_sigterm_ends_it_within_seconds(world: World) -> None:
     post(world.settings, clicks(100))
