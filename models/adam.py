@@ -1,7 +1,7 @@
 """Adam, of one flat tensor: for the encoder's dense weights, and for whatever else is small.
 
 Source: Kingma and Ba, 2015 (arXiv 1412.6980), algorithm 1. That of `torch.optim` does the same, and
-imports a compiler on its first use: two seconds of every process that learns.
+imports a compiler on its first use: more than a second of every process that learns.
 """
 
 from __future__ import annotations
