@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,6 +11,9 @@ Ints = npt.NDArray[np.int64]
 
 BASE_SHARE = 0.6
 """Share of the events that the base takes where a stream has no periods of its own."""
+
+EVERY = 0
+"""For a number of stretches: one for every instant."""
 
 
 def equal_bounds(time_ms: Ints, num_periods: int) -> Ints:
@@ -62,11 +67,14 @@ def stretch_bounds(time_ms: Ints, bounds: Ints, number: int) -> Ints:
     Args:
         time_ms: of each event [E], ascending.
         bounds: of base and periods [T+2].
-        number: stretches of each period, 1 for the periods as they are.
+        number: stretches of each period, 1 for the periods as they are. `EVERY` cuts after every
+            instant; a period that has fewer of them than another ends in empty stretches.
 
     Raises:
         ValueError: a period has too few instants for so many.
     """
+    if number == EVERY:
+        return _instants(time_ms, bounds)
     if number < 1:
         raise ValueError(f"micro-windows: must be at least 1, got {number}")
     steps = np.arange(number) / number
@@ -79,6 +87,20 @@ def stretch_bounds(time_ms: Ints, bounds: Ints, number: int) -> Ints:
             f" {number} micro-windows"
         )
     return cuts
+
+
+def _instants(time_ms: Ints, bounds: Ints) -> Ints:
+    begins = 1 + np.flatnonzero(np.diff(time_ms))
+    parts = [
+        np.concatenate(([start], begins[(begins > start) & (begins < stop)]))
+        for start, stop in pairwise(bounds[1:].tolist())
+    ]
+    number = max(map(len, parts))
+    filled = [
+        np.append(part, np.full(number - len(part), stop))
+        for part, stop in zip(parts, bounds[2:], strict=True)
+    ]
+    return np.concatenate((bounds[:1], *filled, bounds[-1:]))
 
 
 def updates_of(micro_windows: int, weights_windows: int | None) -> int:

@@ -69,7 +69,8 @@ class Stream:
             its own, how many of them are used.
         baskets: `set`: events of one user at one time are a set, and the history of each is what
             came before all of them. `lines`: each sees the lines above it.
-        micro_windows: stretches of equal count that each period, not the base, is cut into.
+        micro_windows: stretches of equal count that each period, not the base, is cut into;
+            `periods.EVERY`: one for every instant.
         probe_share: share of the users that nothing is ever learned from; see `probe_users`.
 
     Raises:
@@ -108,9 +109,9 @@ class Stream:
             bounds = own_bounds(np.asarray(own, dtype=np.int64)[order], num_periods)
         else:
             raise ValueError("either every event has a period or none has")
-        self.micro_windows = micro_windows
         self.cuts: Ints = stretch_bounds(self.time_ms, bounds, micro_windows)
         """Where the base and every stretch behind it begin, and the end [T·micro_windows+2]."""
+        self.micro_windows = (len(self.cuts) - 2) // (len(bounds) - 2)
         self.items_so_far: Ints = np.maximum.accumulate(self.item) + 1
         """How many items [n] were seen up to and with each event."""
         self.baskets = baskets
@@ -153,7 +154,8 @@ class Stream:
         return Slice(self, int(self.bounds[period]), int(self.bounds[period + 1]))
 
     def stretches(self, period: int, number: int | None = None) -> list[Slice]:
-        """The micro-windows of `period` ≥ 1, joined to `number` where fewer are asked for.
+        """The micro-windows of `period` ≥ 1, joined to `number` where fewer are asked for; those
+        that hold nothing are left out.
 
         Args:
             number: divides the micro-windows.
@@ -161,7 +163,7 @@ class Stream:
         first = 1 + (period - 1) * self.micro_windows
         step = self.micro_windows // (number or self.micro_windows)
         cuts = self.cuts[first : first + self.micro_windows + 1 : step].tolist()
-        return [Slice(self, start, stop) for start, stop in pairwise(cuts)]
+        return [Slice(self, start, stop) for start, stop in pairwise(cuts) if start < stop]
 
     def period_of(self, rows: Ints) -> Ints:
         """The period [n] of the events `rows` [n]; −1 for what lies before the first."""

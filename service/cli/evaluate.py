@@ -40,8 +40,11 @@ WindowOption = Annotated[
     int | None, typer.Option(min=1, help="events in one update [a whole period]")
 ]
 MicroWindowsOption = Annotated[
-    int,
-    typer.Option(min=1, help="stretches of a period, each asked before it is observed"),
+    str,
+    typer.Option(
+        metavar="N|every",
+        help="stretches of a period, each asked before it is observed; `every`: each instant",
+    ),
 ]
 WeightsWindowsOption = Annotated[
     int | None,
@@ -105,7 +108,7 @@ def evaluate(
     periods: PeriodsOption = None,
     stop_after: StopAfterOption = None,
     window: WindowOption = None,
-    micro_windows: MicroWindowsOption = 1,
+    micro_windows: MicroWindowsOption = "1",
     weights_windows: WeightsWindowsOption = None,
     baskets: BasketsOption = "set",
     protocol: ProtocolOption = "strict",
@@ -148,18 +151,18 @@ def evaluate(
         _check(protocol, against, kinds)
         spoilt = None if noise is None else _spoilt(noise)
         contents = None if items is None else read_contents(items)
-        updates = updates_of(micro_windows, weights_windows)
         stream = Stream(
             read_columns(events, settings),
             num_periods=periods,
             baskets=baskets,
             probe_share=probes,
-            micro_windows=micro_windows,
+            micro_windows=_stretches(micro_windows),
         )
+        updates = updates_of(stream.micro_windows, weights_windows)
     except ValueError as error:
         raise BadRequest(f"evaluate: {error}") from None
     run = {
-        "seed": seed, "seeds": seeds, "window": window, "micro_windows": micro_windows,
+        "seed": seed, "seeds": seeds, "window": window, "micro_windows": stream.micro_windows,
         "weights_windows": updates, "baskets": baskets, "share": share, "probes": probes,
         "noise": spoilt, "stop_after": stop_after, "threads": threads, "device": device,
         "arms": [kind.name for kind in kinds], "against": against or SHIPPED,
@@ -183,6 +186,21 @@ def _spoilt(noise: str) -> str:
     from models.evaluation.noise import Noise
 
     return str(Noise.parse(noise))
+
+
+def _stretches(micro_windows: str) -> int:
+    """How many stretches are asked for.
+
+    Raises:
+        ValueError: neither a number above 0 nor `every`.
+    """
+    from models.evaluation.periods import EVERY
+
+    if micro_windows == "every":
+        return EVERY
+    if not micro_windows.isdecimal() or not int(micro_windows):
+        raise ValueError(f"--micro-windows: must be at least 1, or `every`; got {micro_windows!r}")
+    return int(micro_windows)
 
 
 def _check(protocol: str, against: str | None, kinds: list[ArmKind]) -> None:

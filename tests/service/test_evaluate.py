@@ -256,6 +256,8 @@ def test_a_period_is_asked_and_learned_in_micro_windows(events: Path, tmp_path: 
         (("--micro-windows", 6, "--weights-windows", 4), "must divide the micro-windows"),
         (("--weights-windows", 2), "2 does not divide 1"),
         (("--micro-windows", 1000), "too few events at different times"),
+        (("--micro-windows", 0), "must be at least 1, or `every`"),
+        (("--micro-windows", "often"), "must be at least 1, or `every`"),
     ],
 )
 def test_micro_windows_that_cannot_be_are_refused(

@@ -10,6 +10,7 @@ import pytest
 from models.evaluation.arm import Arm, ArmKind, ArmSetup
 from models.evaluation.asking import ask
 from models.evaluation.noise import KINDS, Noise, noisy
+from models.evaluation.periods import EVERY
 from models.evaluation.popularity import Popularity, RecentPopularity
 from models.evaluation.protocol import ArmRun, evaluate
 from models.evaluation.questions import Asked
@@ -89,6 +90,21 @@ def test_stretches_are_of_equal_count_and_cut_no_instant_in_two() -> None:
     assert [len(group) for group in stream.stretches(1, 2)] == [16, 14]
     with pytest.raises(ValueError, match="period 1 has too few events at different times for 16"):
         stream_of(pairs, micro_windows=16)
+
+
+def test_every_instant_can_be_a_stretch_of_its_own_whatever_periods_have_of_them() -> None:
+    lines: list[Line] = [("u", f"i{n}", n // 2, int(n >= 10) + int(n >= 20)) for n in range(24)]
+    stream = stream_of(lines, micro_windows=EVERY)
+
+    assert [len(stretch) for stretch in stream.stretches(1)] == [2] * 5
+    assert [len(stretch) for stretch in stream.stretches(2)] == [2] * 2
+    assert [len(group) for group in stream.stretches(2, 1)] == [4]
+    assert stream.bounds.tolist() == stream_of(lines).bounds.tolist()
+
+    diary = Observing()
+    _run(stream, diary, weights_windows=1)
+    assert sum(page.startswith("observe") for page in diary.pages) == 7
+    assert sum(page.startswith("update") for page in diary.pages) == 2
 
 
 def test_known_is_what_was_seen_before_the_stretch() -> None:
