@@ -49,13 +49,16 @@ def _targets(stretch: Slice, events: Ints, question: Ints) -> Asked:
     target, user = stream.item[events], stream.user[events]
     known = target < num_items
     period = int(stream.period_of(np.asarray(stretch.start)))
+    _, num_learned = stream.known(int(stream.bounds[period]))
     seen = stream.period_of(stream.sightings.latest(target, stretch.start))
     return Asked(
         question=question,
         user=user,
         target=target,
         known=known,
-        ader=known & (steps > starts) & (stream.lowest[np.maximum(steps - 1, 0)] < num_items),
+        ader=(target < num_learned)
+        & (steps > starts)
+        & (stream.lowest[np.maximum(steps - 1, 0)] < num_learned),
         new_user=user >= num_users,
         returning=known & (seen < period - 2),
         item_events=stream.sightings.learnable(target, stretch.start),

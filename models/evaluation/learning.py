@@ -65,11 +65,12 @@ class Learner(Arm):
         self._positions = self._replayed = self._events_replayed = 0
 
     def fit(self, base: Slice) -> None:
-        first = self._setup.bases.get((base.stream, self._base))
+        which = (base, self._base)
+        first = self._setup.bases.get(which)
         if not isinstance(first, Candidate):
             longer = dataclasses.replace(self._base, epochs=self._base.full_epochs)
             first = self._window(LearningState.initial(longer), base, draw=())
-            self._setup.bases[base.stream, self._base] = first
+            self._setup.bases[which] = first
         self._state = LearningState.restore(first.state.export(), self.config)
         self._buffer = BottomK(self._room(len(first.admitted)), self.config.replay_bytes)
         self._buffer.admit(first.admitted)

@@ -105,7 +105,8 @@ class Asked:
     known: npt.NDArray[np.bool_]
     """The target was seen before the stretch."""
     ader: npt.NDArray[np.bool_]
-    """… and so was something in the history: what the ADER reading counts."""
+    """What the ADER reading counts: the target was seen before the period, and so was something in
+    the history. It asks the same, however many stretches a period has."""
     new_user: npt.NDArray[np.bool_]
     """The user was not seen before the stretch."""
     returning: npt.NDArray[np.bool_]

@@ -170,8 +170,9 @@ class Stream:
         return np.searchsorted(self.bounds, rows, side="right") - 1
 
     def known(self, row: int) -> tuple[int, int]:
-        """How many users and items were seen before event `row` ≥ 1: theirs are the first rows."""
-        return int(self.user[:row].max()) + 1, int(self.items_so_far[row - 1])
+        """How many users and items were seen before event `row`: theirs are the first rows."""
+        items = int(self.items_so_far[row - 1]) if row else 0
+        return int(self.user[:row].max(initial=-1)) + 1, items
 
     @cached_property
     def lowest(self) -> Ints:

@@ -88,6 +88,12 @@ def test_the_same_seed_gives_the_same_figures(flipped: Stream) -> None:
     assert _recall(flipped, "network") == _recall(flipped, "network")
 
 
+def test_an_arm_answers_alike_whatever_ran_before_it(flipped: Stream) -> None:
+    assert (
+        _recall(flipped, "freshet", "network")["network"] == _recall(flipped, "network")["network"]
+    )
+
+
 def test_replay_keeps_a_share_of_the_base(flipped: Stream) -> None:
     config = dataclasses.replace(SMALL, full_epochs=1, epochs=1)
     setup, kept = ArmSetup(config=config), {}
