@@ -1,4 +1,4 @@
-"""Ingest and its readers in a clean namespace."""
+"""Ingest and its readers in a clean namespace; the registry on a clean database of each kind."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import redis
 import redis.asyncio
+from sqlalchemy import Engine
 
 from service.domain.weights import EventWeights
 from service.sections import LogSettings
@@ -17,6 +18,7 @@ from service.storage.history import HistoryStore
 from service.storage.ingest import Ingest
 from service.storage.keys import Keys
 from service.storage.popularity import PopularityStore
+from service.storage.registry import Registry
 from tests.conftest import ValkeyServer
 from tests.service.storage.events import NOW_MS
 
@@ -52,3 +54,8 @@ async def own_client(own_valkey: ValkeyServer) -> AsyncIterator[redis.asyncio.Re
     client = connect_async(own_valkey.url, timeout_s=0.3)
     yield client
     await client.aclose()
+
+
+@pytest.fixture
+def registry(engine: Engine) -> Registry:
+    return Registry(engine)

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Engine
 
 from service.domain.interactions import Position
 from service.domain.versions import VersionStatus, WindowStatus
@@ -14,11 +13,6 @@ from service.errors import Conflict, StaleHead, Unavailable
 from service.storage.database import connect
 from service.storage.registry import Registry
 from tests.service.storage.learning import learn, open_next, publish, statuses
-
-
-@pytest.fixture
-def registry(engine: Engine) -> Registry:
-    return Registry(engine)
 
 
 def run_at_once(works: list[Callable[[], None]]) -> None:
