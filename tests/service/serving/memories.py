@@ -8,12 +8,18 @@ import numpy as np
 
 from models.memory.config import MemoryConfig
 from models.memory.memory import FastMemory, Observed
+from models.mixing.blend import Blend
+from models.sources import SOURCES
 from models.vocabulary import Vocabulary
 from service.serving.memory_feed import Mirror
+from service.serving.mixture import Mixture
+from service.storage.clock import now_ms
 from service.storage.hashing import user_key
 
 Event = tuple[str, str, int]
 """User, item, Unix milliseconds."""
+NOW = now_ms()
+"""Of the whole session."""
 
 
 def key_of(user_id: str) -> int:
@@ -40,3 +46,17 @@ def remember(mirror: Mirror, events: Sequence[Event]) -> None:
             np.ones(len(events)),
         )
     )
+
+
+def sessions(*baskets: str, since_ms: int = NOW - 600_000) -> list[Event]:
+    """One user for each, who took its items in this order, one a second."""
+    return [
+        (f"s{number}", item, since_ms + 1_000 * place)
+        for number, basket in enumerate(baskets)
+        for place, item in enumerate(basket.split())
+    ]
+
+
+def over(mirror: Mirror, *names: str, top: int = 100) -> Mixture:
+    """What answers from this memory, asked through these sources."""
+    return Mixture(lambda: mirror, Blend.of(names or tuple(SOURCES), top))

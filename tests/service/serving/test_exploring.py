@@ -12,19 +12,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from models.continual.state import LearningState
-from models.continual.window import learn_window
 from models.ranking.uncertainty import Uncertainty
 from service.domain.catalogue import Item
-from service.domain.interactions import START
 from service.domain.recommendations import EXPLORE, MODEL, Query, Recommendation
 from service.domain.rules import Rule, Rules
-from service.domain.versions import Origin, VersionRecord, VersionStatus
 from service.serving.exploring import NEW, THOMPSON, Explorer
 from service.serving.model import ServingModel
 from service.settings import Settings
-from tests.service.publishing import clicks, small_config
-from tests.service.serving.test_rules import ask
+from tests.service.serving.world import ask, version_of
 
 ITEMS = [f"i{number}" for number in range(60)]
 QUERY = Query(history=("i0", "i2"), limit=20)
@@ -33,11 +28,7 @@ NEWS = [Item(f"new-{n}", published_ms=10**12 + n, revision=1) for n in range(30)
 
 @pytest.fixture(scope="module")
 def model() -> ServingModel:
-    torch.set_num_threads(1)
-    state = LearningState.initial(small_config())
-    state = learn_window(state, clicks(60, len(ITEMS)), seed=0, draw=()).state
-    record = VersionRecord(2, 1, VersionStatus.ACTIVE, Origin.INCREMENTAL, START, "", 0)
-    return ServingModel.load(record, state.export())
+    return version_of(users=60, items=len(ITEMS))
 
 
 def explorer(share: float = 0.25, *methods: str, seed: int = 7) -> Explorer:

@@ -3,58 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
-import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.continual.state import LearningState
-from models.continual.window import learn_window
 from service.domain.catalogue import Item
-from service.domain.interactions import START, Interaction
+from service.domain.interactions import Interaction
 from service.domain.recommendations import Query, Recommendation
-from service.domain.versions import Origin, VersionRecord, VersionStatus
-from service.domain.weights import EventWeights
-from service.sections import LogSettings, ServingSettings
-from service.serving.catalogue_feed import CatalogueFeed
-from service.serving.exploring import Explorer
-from service.serving.lists import ListsFeed
-from service.serving.mixture import Mixture
 from service.serving.model import ServingModel
-from service.serving.ranker import Ranker
-from service.serving.recommender import Recommender
-from service.settings import Settings
-from service.storage import connections
 from service.storage.clock import now_ms
-from service.storage.history import HistoryStore
-from service.storage.ingest import Ingest
-from service.storage.keys import Keys
-from service.storage.popularity import PopularityStore
-from service.telemetry import Metrics
-from tests.service.publishing import clicks, small_config
-from tests.service.serving.memories import key_of
+from tests.service.serving.world import LEARNED, recommending
 
-ITEMS = [f"i{number}" for number in range(12)]
-EVERYTHING = [*ITEMS, "named-1", "named-2", "listed-1", "listed-2"]
-WEIGHTS = EventWeights({"click": 1.0, "skip": 0.0})
-
-
-@pytest.fixture(scope="module")
-def models() -> dict[str, ServingModel]:
-    """A version that has learned `ITEMS`, and one that has learned nothing."""
-    torch.set_num_threads(1)
-    state = LearningState.initial(small_config())
-    state = learn_window(state, clicks(20, len(ITEMS)), seed=0, draw=()).state
-    record = VersionRecord(2, 1, VersionStatus.ACTIVE, Origin.INCREMENTAL, START, "", 0)
-    return {
-        "learned": ServingModel.load(record, state.export()),
-        "empty": ServingModel.empty(record),
-    }
-
+EVERYTHING = [*LEARNED, "named-1", "named-2", "listed-1", "listed-2"]
 
 queries = st.builds(
     Query,
@@ -74,7 +35,7 @@ catalogue = st.lists(
             deleted=deleted,
             revision=1,
         ),
-        st.sampled_from([*ITEMS, "named-1", "listed-1", "listed-2"]),
+        st.sampled_from([*LEARNED, "named-1", "listed-1", "listed-2"]),
         st.sets(st.sampled_from("ab")),
         st.booleans(),
         st.booleans(),
@@ -137,46 +98,6 @@ async def recommend(
     """The answers of a recommender on a clean namespace that `happened` was sent to."""
     async with recommending(redis_url, model, items, happened) as recommender:
         return await recommender.recommend(asked)
-
-
-@asynccontextmanager
-async def recommending(
-    redis_url: str,
-    model: ServingModel,
-    items: Sequence[Item],
-    happened: Sequence[Interaction],
-    lists_size: int = 1_000,
-    explorer: Explorer | None = None,
-    mixture: Mixture | None = None,
-) -> AsyncIterator[Recommender]:
-    """A recommender on a clean namespace that `happened` was sent to."""
-    keys = Keys(f"test-{uuid.uuid4().hex[:12]}")
-    client = connections.connect_async(redis_url, timeout_s=5.0)
-    waiting = connections.connect(redis_url)
-    ranker = Ranker(Metrics(), mixture, explorer)
-    try:
-        if happened:
-            await Ingest(client, keys, LogSettings(), WEIGHTS).append(happened)
-        feed = CatalogueFeed(lambda revision: items)
-        feed.poll()
-        serving = ServingSettings(lists_size=lists_size)
-        lists = ListsFeed(PopularityStore(waiting, keys), serving)
-        await lists.refresh()
-        yield Recommender(
-            served=lambda: model,
-            catalogue=feed,
-            lists=lists,
-            history=HistoryStore(client, keys),
-            ranker=ranker,
-            positive=lambda event: WEIGHTS.weight(event.type, event.value) > 0,
-            settings=Settings(_env_file=None),
-            mixture=mixture,
-            user_key=key_of,
-        )
-    finally:
-        await ranker.close()
-        await client.aclose()
-        waiting.close()
 
 
 def eligible(

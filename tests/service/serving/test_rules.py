@@ -1,274 +1,27 @@
-"""The rules hold on every path: nothing forbidden, nothing twice, filled as far as may be."""
+"""What each rule means, and that what ranks is asked far enough for it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
-import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from models.continual.state import LearningState
-from models.continual.window import learn_window
-from models.mixing.blend import Blend
 from service.domain.catalogue import Item
-from service.domain.interactions import START, Interaction
-from service.domain.recommendations import (
-    EXPLORE,
-    LATEST,
-    MODEL,
-    POPULAR,
-    TRENDING,
-    Query,
-    Recommendation,
-    SimilarBy,
-)
-from service.domain.rules import Rule, Rules, Value
-from service.domain.versions import Origin, VersionRecord, VersionStatus
+from service.domain.interactions import Interaction
+from service.domain.recommendations import LATEST, MODEL, Query
+from service.domain.rules import Rule, Rules
 from service.serving.catalogue import CatalogueView
 from service.serving.content_newcomers import NOBODY, Newcomers
-from service.serving.exploring import Explorer
 from service.serving.filling import Scene
 from service.serving.lists import FallbackLists
-from service.serving.mixture import Mixture
 from service.serving.model import ServingModel
 from service.serving.rules import Eligibility, Selection
 from service.storage.clock import now_ms
-from tests.service.publishing import clicks, small_config
-from tests.service.serving.memories import mirror_of
-from tests.service.serving.test_recommender import recommending
+from tests.service.serving.world import LEARNED, ask
 
-LEARNED = [f"i{number}" for number in range(12)]
-NAMED = ["named-1", "named-2", "i0", "i1"]
-LISTED = ["listed-1", "listed-2", *LEARNED, "named-1"]
-EVERYTHING = sorted({*LEARNED, *NAMED, *LISTED})
-PATHS = ["recommend", "similar", "covisits", TRENDING, POPULAR, LATEST]
-
-
-@pytest.fixture(scope="module")
-def models() -> dict[str, ServingModel]:
-    """A version that has learned `LEARNED`, and one that has learned nothing."""
-    torch.set_num_threads(1)
-    state = LearningState.initial(small_config())
-    state = learn_window(state, clicks(20, len(LEARNED)), seed=0, draw=()).state
-    record = VersionRecord(2, 1, VersionStatus.ACTIVE, Origin.INCREMENTAL, START, "", 0)
-    return {
-        "learned": ServingModel.load(record, state.export()),
-        "empty": ServingModel.empty(record),
-    }
-
-
-fields: dict[str, st.SearchStrategy[Any]] = {
-    "item_id": st.sampled_from([*EVERYTHING, "never"]),
-    "categories": st.sampled_from("abcd"),
-    "tags": st.sampled_from("xyz"),
-    "attributes.size": st.sampled_from([1, 2, "M", "L"]),
-    "attributes.none": st.just(1),
-}
-rules = st.sampled_from(sorted(fields)).flatmap(
-    lambda name: st.builds(
-        Rule,
-        st.just(name),
-        st.frozensets(fields[name], min_size=1, max_size=4),
-        st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 1e300]),
-    )
-)
-queries = st.builds(
-    Query,
-    user_id=st.sampled_from(["u", "nobody"]),
-    history=st.one_of(st.none(), st.lists(st.sampled_from(EVERYTHING), max_size=4).map(tuple)),
-    limit=st.sampled_from([1, 3, 20]),
-    categories=st.one_of(st.just(frozenset()), st.frozensets(st.sampled_from("abc"))),
-    categories_all=st.one_of(st.just(frozenset()), st.frozensets(st.sampled_from("ab"))),
-    exclude=st.frozensets(st.sampled_from(EVERYTHING), max_size=4),
-    exclude_seen=st.booleans(),
-    rules=st.one_of(st.just(()), st.lists(rules, max_size=4)).map(Rules.of),
-    diversity=st.sampled_from([0.0, 0.0, 0.3, 1.0]),
-    max_per_category=st.sampled_from([None, 1, 2]),
-)
-items = st.lists(
-    st.builds(
-        Item,
-        st.sampled_from(LISTED),
-        categories=st.sets(st.sampled_from("abc")).map(tuple),
-        tags=st.sets(st.sampled_from("xy")).map(tuple),
-        available=st.sampled_from([True, True, True, False]),
-        deleted=st.sampled_from([False, False, False, True]),
-        published_ms=st.sampled_from([None, 0, 10**12, 4 * 10**12]),
-        attributes=st.sampled_from([{}, {"size": 1}, {"size": ["M", 2]}, {"size": float("nan")}]),
-        revision=st.just(1),
-    ),
-    unique_by=lambda item: item.item_id,
-    max_size=14,
-)
-events = st.lists(
-    st.tuples(
-        st.sampled_from(["u", "v"]), st.sampled_from(NAMED), st.sampled_from(["click", "skip"])
-    ),
-    max_size=6,
-)
-
-
-@settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    known=st.sampled_from(["learned", "empty"]),
-    catalogue=items,
-    sent=events,
-    asked=st.lists(st.tuples(st.sampled_from(PATHS), queries), min_size=1, max_size=4),
-    lists_size=st.sampled_from([1, 1_000]),
-    share=st.sampled_from([0.0, 0.0, 0.1, 0.34, 0.5]),
-    top=st.sampled_from([None, 2, 100]),
-)
-def test_the_rules_hold_on_every_path(
-    redis_url: str,
-    models: dict[str, ServingModel],
-    known: str,
-    catalogue: list[Item],
-    sent: list[tuple[str, str, str]],
-    asked: list[tuple[str, Query]],
-    lists_size: int,
-    share: float,
-    top: int | None,
-) -> None:
-    model = models[known]
-    happened = [
-        Interaction(user, item, kind, now_ms() - 1_000 + place, f"e{place}")
-        for place, (user, item, kind) in enumerate(sent)
-    ]
-    explorer = Explorer(share, generator=np.random.default_rng(len(asked)))
-    mixture = None if top is None else mixture_of(model, happened, top)
-    answers = asyncio.run(
-        ask(redis_url, model, catalogue, happened, asked, lists_size, explorer, mixture)
-    )
-    for (path, query), answer in zip(asked, answers, strict=True):
-        most = share if path == "recommend" else 0.0
-        allowed = allowed_of(path, query, model, catalogue, happened)
-        check(path, query, answer, allowed, catalogue, most)
-
-
-def mixture_of(model: ServingModel, happened: Sequence[Interaction], top: int) -> Mixture:
-    """One whose memory knows all that has happened: what the version has learned, and the rest."""
-    learned = [
-        (event.user_id, event.item_id, event.time_ms)
-        for event in clicks(20, len(LEARNED))
-        if event.item_id in model.items
-    ]
-    late = [(e.user_id, e.item_id, e.time_ms) for e in happened if e.type == "click"]
-    mirror = mirror_of([*learned, *late])
-    return Mixture(lambda: mirror, Blend.of(top=top))
-
-
-async def ask(
-    redis_url: str,
-    model: ServingModel,
-    catalogue: Sequence[Item],
-    happened: Sequence[Interaction],
-    asked: Sequence[tuple[str, Query]],
-    lists_size: int = 1_000,
-    explorer: Explorer | None = None,
-    mixture: Mixture | None = None,
-) -> list[Recommendation]:
-    """An answer by each path."""
-    found = []
-    world = recommending(redis_url, model, catalogue, happened, lists_size, explorer, mixture)
-    async with world as recommender:
-        for path, query in asked:
-            if path == "recommend":
-                found += await recommender.recommend([query])
-            elif path == "similar":
-                found.append(await recommender.similar("i0", query))
-            elif path == "covisits":
-                found.append(await recommender.similar("i0", query, SimilarBy.COVISITS))
-            else:
-                found.append(await recommender.listed(path, query))
-    return found
-
-
-def check(
-    path: str,
-    query: Query,
-    answer: Recommendation,
-    allowed: set[str],
-    catalogue: Sequence[Item],
-    share: float = 0.0,
-) -> None:
-    found = [item.item_id for item in answer.items]
-    assert len(set(found)) == len(found) <= query.limit
-    categories = {item.item_id: item.categories for item in catalogue}
-    counts = Counter(name for item_id in found for name in categories.get(item_id, ()))
-    most = query.max_per_category or query.limit
-    assert set(found) <= allowed
-    assert not counts or max(counts.values()) <= most
-    if len(found) < query.limit and path not in (TRENDING, POPULAR):
-        for left in allowed - set(found):
-            assert any(counts[name] >= most for name in categories[left]), left
-    assert [item.source for item in answer.items].count(EXPLORE) <= share * len(found)
-    order = [item.source for item in answer.items if item.source != EXPLORE]
-    assert order == sorted(order, key=[MODEL, TRENDING, POPULAR, LATEST].index)
-    if not query.diversity:
-        for source in {*order, EXPLORE}:
-            scores = [item.score for item in answer.items if item.source == source]
-            assert scores == sorted(scores, reverse=True)
-
-
-def allowed_of(
-    path: str,
-    query: Query,
-    model: ServingModel,
-    catalogue: Sequence[Item],
-    happened: Sequence[Interaction],
-) -> set[str]:
-    """By the words of the guide: every item anybody has named, less what is ruled out."""
-    listed = {item.item_id: item for item in catalogue}
-    seen: set[str] = set()
-    if path == "recommend" and query.history is not None:
-        seen = set(query.history)
-    elif path == "recommend":
-        seen = {event.item_id for event in happened if event.user_id == query.user_id}
-    gone = set(query.exclude) | (seen if query.exclude_seen else set())
-    if path in ("similar", "covisits"):
-        gone.add("i0")
-    named = set(model.items.ids) | set(listed) | {event.item_id for event in happened}
-    return {
-        item_id
-        for item_id in named - gone
-        if shown(listed.get(item_id, Item(item_id))) and meets(query, listed, item_id)
-    }
-
-
-def shown(item: Item) -> bool:
-    return item.available and not item.deleted and (item.published_ms or 0) <= now_ms()
-
-
-def meets(query: Query, listed: dict[str, Item], item_id: str) -> bool:
-    item = listed.get(item_id, Item(item_id))
-    if query.categories and not query.categories & set(item.categories):
-        return False
-    if not query.categories_all <= set(item.categories):
-        return False
-    ruled_out = any(has(item, name) & set(values) for name, values in query.rules.excluded)
-    return not ruled_out and all(
-        has(item, name) & set(values) for name, values in query.rules.required
-    )
-
-
-def has(item: Item, name: str) -> set[Value]:
-    if name == "item_id":
-        return {item.item_id}
-    if name == "tags":
-        return set(item.tags)
-    if name == "categories":
-        return set(item.categories)
-    value = item.attributes.get(name.removeprefix("attributes."), [])
-    return set(value if isinstance(value, list) else [value])
+RANKED = [(f"i{place}", 1.0 - place / 10) for place in range(20)]
 
 
 def answered(ranked: list[tuple[str, float]], catalogue: Sequence[Item], query: Query) -> list[str]:
@@ -277,9 +30,6 @@ def answered(ranked: list[tuple[str, float]], catalogue: Sequence[Item], query: 
     answer = Selection(query, eligible, lambda item_ids: None)
     answer.take(ranked, MODEL)
     return [item.item_id for item in answer.items]
-
-
-RANKED = [(f"i{place}", 1.0 - place / 10) for place in range(20)]
 
 
 def of(*given: tuple[str, Sequence[str], float]) -> Rules:
@@ -334,7 +84,7 @@ def test_an_item_is_served_from_its_publication_on_without_a_write() -> None:
 
 
 def test_an_item_asked_for_by_name_is_found_however_long_ago_it_was_named(
-    redis_url: str, models: dict[str, ServingModel]
+    redis_url: str, empty: ServingModel
 ) -> None:
     happened = [
         Interaction("v", f"old-{place}", "skip", now_ms() - 9_000 + place, f"e{place}")
@@ -342,17 +92,16 @@ def test_an_item_asked_for_by_name_is_found_however_long_ago_it_was_named(
     ]
     query = Query(limit=5, rules=of(("item_id", ["old-0", "old-7", "never"], -1.0)))
     asked = [("recommend", query), (LATEST, query)]
-    for answer in asyncio.run(ask(redis_url, models["empty"], [], happened, asked, lists_size=1)):
+    for answer in asyncio.run(ask(redis_url, empty, [], happened, asked, lists_size=1)):
         assert [item.item_id for item in answer.items] == ["old-7", "old-0"]
 
 
 def test_a_cap_is_filled_by_the_model_as_far_as_it_ranks(
-    redis_url: str, models: dict[str, ServingModel]
+    redis_url: str, learned: ServingModel
 ) -> None:
-    model = models["learned"]
     catalogue = [Item(name, categories=("a",), revision=1) for name in LEARNED[2:]]
     query = Query(history=("i4",), limit=3, max_per_category=1)
-    answer = asyncio.run(ask(redis_url, model, catalogue, [], [("recommend", query)]))[0]
+    answer = asyncio.run(ask(redis_url, learned, catalogue, [], [("recommend", query)]))[0]
     assert {"i0", "i1"} < {item.item_id for item in answer.items}
     assert [item.source for item in answer.items] == [MODEL] * 3
 
@@ -364,41 +113,41 @@ def ranked_by(url: str, model: ServingModel, query: Query) -> list[tuple[str, fl
     return [(item.item_id, item.score) for item in answer.items]
 
 
-def test_a_boost_reaches_further_than_the_answer(
-    redis_url: str, models: dict[str, ServingModel]
-) -> None:
+def test_a_boost_reaches_further_than_the_answer(redis_url: str, learned: ServingModel) -> None:
     query = Query(history=("i4",), limit=11)
-    best = ranked_by(redis_url, models["learned"], query)
+    best = ranked_by(redis_url, learned, query)
     boosted = replace(query, limit=1, rules=of(("item_id", [best[9][0]], 20.0)))
-    assert ranked_by(redis_url, models["learned"], boosted) == [(best[9][0], best[0][1])]
+    assert ranked_by(redis_url, learned, boosted) == [(best[9][0], best[0][1])]
 
 
 def test_diversity_chooses_among_more_than_the_answer_holds_by_the_vectors(
-    redis_url: str, models: dict[str, ServingModel]
+    redis_url: str, learned: ServingModel
 ) -> None:
-    model, query = models["learned"], Query(history=("i4",), limit=11)
-    order = [item_id for item_id, _ in ranked_by(redis_url, model, query)]
+    query = Query(history=("i4",), limit=11)
+    order = [item_id for item_id, _ in ranked_by(redis_url, learned, query)]
     few = replace(query, limit=3)
     plain, diverse = (
-        [item for item, _ in ranked_by(redis_url, model, replace(few, diversity=d))]
+        [item for item, _ in ranked_by(redis_url, learned, replace(few, diversity=d))]
         for d in (0.0, 1.0)
     )
     assert plain == order[:3]
     assert diverse[0] == order[0]
-    assert likeness(model, diverse) < likeness(model, plain) - 0.1
+    assert likeness(learned, diverse) < likeness(learned, plain) - 0.1
     assert set(diverse) - set(plain)
 
 
-def test_vectors_are_those_that_items_are_ranked_by(models: dict[str, ServingModel]) -> None:
-    model, new = models["learned"], torch.randn(1, 16)
-    scene = Scene(model, CatalogueView(), FallbackLists(), (), Newcomers(("new",), new))
+def test_vectors_are_those_that_items_are_ranked_by(
+    learned: ServingModel, empty: ServingModel
+) -> None:
+    new = torch.randn(1, 16)
+    scene = Scene(learned, CatalogueView(), FallbackLists(), (), Newcomers(("new",), new))
     vectors = scene.vectors_of(["never", "i3", "new", "i5"])
     assert vectors is not None
     assert not vectors[0].any()
-    assert torch.equal(vectors[[1, 3]], model.vectors[model.items.rows(["i3", "i5"])])
+    assert torch.equal(vectors[[1, 3]], learned.vectors[learned.items.rows(["i3", "i5"])])
     assert torch.equal(vectors[2:3], new)
     assert scene.vectors_of(["never"]) is None
-    assert replace(scene, model=models["empty"], newcomers=NOBODY).vectors_of(["i3"]) is None
+    assert replace(scene, model=empty, newcomers=NOBODY).vectors_of(["i3"]) is None
 
 
 def likeness(model: ServingModel, item_ids: list[str]) -> float:
