@@ -9,6 +9,7 @@ import pytest
 from models.continual.distillation import Distillation
 from models.registry import ENCODERS
 from tests.contracts import test_methods as promises
+from tests.contracts.methods import OFF, ON, config, grown_up, second_window
 
 FORM: dict[str, Any] = {"form": "adversarial"}
 each_encoder = pytest.mark.parametrize("encoder", sorted(ENCODERS))
@@ -16,7 +17,7 @@ each_encoder = pytest.mark.parametrize("encoder", sorted(ENCODERS))
 
 @pytest.fixture(autouse=True)
 def adversarial(monkeypatch: pytest.MonkeyPatch) -> None:
-    for parameters in (promises.ON, promises.OFF):
+    for parameters in (ON, OFF):
         monkeypatch.setitem(parameters, "distillation", parameters["distillation"] | FORM)
 
 
@@ -47,9 +48,9 @@ def test_stopped_early_it_leaves_nothing_of_later_passes(
 
 def test_a_learned_version_keeps_no_discriminator() -> None:
     """It would lie where the update was computed, for as long as the version is in memory."""
-    settings = promises.config("distillation", **promises.ON["distillation"])
-    parent = promises.grown_up(settings)
-    for state in (parent, promises.second_window(settings, parent).state):
+    settings = config("distillation", **ON["distillation"])
+    parent = grown_up(settings)
+    for state in (parent, second_window(settings, parent).state):
         method = state.methods["distillation"]
         assert isinstance(method, Distillation)
         assert method.adversary is None
