@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,8 +16,7 @@ from models.parameters import initial_rows
 from tests.contracts import test_encoders, test_heads, test_methods
 from tests.models import test_compression, test_drift
 from tests.models.evaluation import test_noise
-
-Check = Callable[[], None]
+from tests.oracles.mutants import Check, Mutant, assert_noticed, each_of
 
 
 def stopped() -> None:
@@ -57,7 +55,7 @@ def all_anew(self: GrowableTable, *given: Any) -> GrowableTable:
 
 GROWN = GrowableTable.grown
 
-MUTANTS: list[tuple[str, Any, str, Any, Check]] = [
+MUTANTS: list[Mutant] = [
     ("ADWIN hears nothing", Adwin, "alarm", deaf, falls("adwin")),
     ("ADWIN cries wolf", Adwin, "alarm", jumpy, steady("adwin")),
     ("Page–Hinkley hears nothing", PageHinkley, "alarm", deaf, falls("page-hinkley")),
@@ -109,15 +107,6 @@ MUTANTS: list[tuple[str, Any, str, Any, Check]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("owner", "part", "broken", "check"),
-    [row[1:] for row in MUTANTS],
-    ids=[row[0] for row in MUTANTS],
-)
-def test_it_is_noticed(
-    monkeypatch: pytest.MonkeyPatch, owner: Any, part: str, broken: Any, check: Check
-) -> None:
-    check()
-    monkeypatch.setattr(owner, part, broken)
-    with pytest.raises(AssertionError):
-        check()
+@each_of(MUTANTS)
+def test_it_is_noticed(monkeypatch: pytest.MonkeyPatch, mutant: Mutant) -> None:
+    assert_noticed(monkeypatch, mutant)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -32,8 +32,7 @@ from tests.contracts import test_sources as test_contract
 from tests.models.mixing import test_blend, test_hedge, test_mixer, test_mixing
 from tests.oracles import test_features, test_sources
 from tests.oracles import test_mixer as test_formulas
-
-Check = Callable[[], None]
+from tests.oracles.mutants import Check, Mutant, assert_noticed, each_of
 
 COVISITED, WALKED, RULED = Covisits.propose, Walk.propose, Rules.propose
 COMPARED, OWNED, READ = Neighbours.propose, Own.propose, Content.propose
@@ -137,7 +136,7 @@ def describes() -> None:
     test_features.test_every_candidate_is_described_as_the_formulas_say(7)
 
 
-MUTANTS: list[tuple[str, Any, str, Any, Check]] = [
+MUTANTS: list[Mutant] = [
     ("steps do not count", Covisits, "propose", one_basket, says("covisits")),
     (
         "what has decayed to nothing is proposed",
@@ -273,18 +272,9 @@ MUTANTS: list[tuple[str, Any, str, Any, Check]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "hook", "broken", "check"),
-    [row[1:] for row in MUTANTS],
-    ids=[row[0] for row in MUTANTS],
-)
-def test_it_is_noticed(
-    monkeypatch: pytest.MonkeyPatch, kind: Any, hook: str, broken: Any, check: Check
-) -> None:
-    check()
-    monkeypatch.setattr(kind, hook, broken)
-    with pytest.raises(AssertionError):
-        check()
+@each_of(MUTANTS)
+def test_it_is_noticed(monkeypatch: pytest.MonkeyPatch, mutant: Mutant) -> None:
+    assert_noticed(monkeypatch, mutant)
 
 
 def test_every_source_has_a_mutant() -> None:
