@@ -18,12 +18,12 @@ from sqlalchemy import Engine
 from models.content.texts import Shelf
 from models.mixing.blend import Blend
 from service.api.drain import Drain
-from service.api.keeping_up import keep_up
 from service.api.keyring import KeyRing, is_public
 from service.api.rates import Rates
+from service.api.recurring import Recurring
 from service.api.secret import Secret
 from service.api.services import Services
-from service.api.upkeep import Upkeep
+from service.api.upkeep import keep_up
 from service.domain.weights import EventWeights
 from service.errors import SettingsError, Unavailable
 from service.logs import get_logger
@@ -100,12 +100,12 @@ async def open_services(
         stack.push_async_callback(ranking.ranker.close)
         services = _assemble(settings, metrics, drain, links, ranking)
         await _check_set_up(services, links.engine)
-        upkeep = Upkeep(metrics)
-        stack.push_async_callback(upkeep.close)
+        recurring = Recurring(metrics)
+        stack.push_async_callback(recurring.close)
         stack.push_async_callback(to_thread.run_sync, services.watcher.close)
-        await keep_up(services, upkeep)
+        await keep_up(services, recurring)
         hints = partial(follow_hints, links.client, Keys(settings.namespace), services.watcher.poke)
-        upkeep.always("hints", "log", hints)
+        recurring.always("hints", "log", hints)
         yield services
 
 

@@ -1,70 +1,70 @@
-"""What a replica does again and again beside answering; a store that is down stops none of it."""
+"""What a replica reads again and again, and what it says of itself."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from anyio import to_thread
 
-from service.errors import FreshetError
+from service.api.recurring import Recurring
+from service.api.services import Services, read_online
+from service.errors import Unavailable
 from service.logs import get_logger
-from service.telemetry import Metrics
 
-_RESTART_S = 1.0
+_KEYS_REFRESH_S = 2.0
+_BEAT_S = 2.0
+_GAUGES_S = 5.0
+_RECORD_S = 0.5
+_DURABILITY_S = 2.0
+"""How soon it is asked again after a failure; an answer is good for longer."""
 
-log = get_logger("upkeep")
+log = get_logger("api")
 
 
-class Upkeep:
-    """Periodic tasks on the event loop, each first run before the replica starts to answer."""
+async def keep_up(services: Services, recurring: Recurring) -> None:
+    """Let all that ages follow its store, from now on, each at its own pace."""
+    settings, watcher = services.settings.serving, services.watcher
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self._tasks: list[asyncio.Task[None]] = []
-        self._down: set[str] = set()
-        self._closing = False
+    async def keys() -> None:
+        await to_thread.run_sync(services.keys.refresh)
+        await to_thread.run_sync(services.secret.learn)
 
-    async def every(
-        self, period_s: float, name: str, store: str, work: Callable[[], Awaitable[object]]
-    ) -> None:
-        """Run `work` now, and every `period_s` from then on.
+    async def catalogue() -> None:
+        await to_thread.run_sync(services.feed.poll)
+        services.metrics.catalogue_revision.set(services.feed.view.revision)
+        if services.content.due:
+            watcher.poke()
 
-        Args:
-            name: of the work, for the log.
-            store: whose absence its failure shows: `log` or `database`.
-        """
-        await self._once(name, store, work)
-        self._tasks.append(asyncio.create_task(self._repeat(period_s, name, store, work)))
+    async def beat() -> None:
+        served = watcher.served
+        await services.presence.beat(
+            services.replica_id,
+            served.model.version,
+            served.generation,
+            served.since_ms,
+            served.error,
+        )
 
-    def always(self, name: str, store: str, work: Callable[[], Awaitable[object]]) -> None:
-        """Run `work`, which does not end by itself, and run it again when it fails."""
-        self._tasks.append(asyncio.create_task(self._repeat(_RESTART_S, name, store, work)))
+    async def gauges() -> None:
+        head = watcher.served.head
+        metrics = services.metrics
+        metrics.log_entries.set(await to_thread.run_sync(services.event_log.length))
+        if head is not None:
+            lag = await to_thread.run_sync(services.event_log.events_after, head.position)
+            metrics.log_lag_events.set(lag)
+        metrics.replay_bytes.set(await to_thread.run_sync(services.replay.size_bytes))
+        metrics.show_learner(await services.presence.learner())
+        metrics.online.show(await read_online(services))
+        metrics.show_memory(await services.presence.memory(), services.memory.age_s())
 
-    async def close(self) -> None:
-        """End all work. Python 3.11 may lose a cancellation inside a timeout; the flag does not."""
-        self._closing = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _repeat(
-        self, period_s: float, name: str, store: str, work: Callable[[], Awaitable[object]]
-    ) -> None:
-        while not self._closing:
-            await asyncio.sleep(period_s)
-            await self._once(name, store, work)
-
-    async def _once(self, name: str, store: str, work: Callable[[], Awaitable[object]]) -> None:
-        try:
-            await work()
-        except FreshetError as error:
-            self._metrics.store_up.labels(store).set(0)
-            if name not in self._down:
-                log.warning("upkeep fails", work=name, store=store, error=str(error))
-            self._down.add(name)
-        except Exception:  # a task that dies is not noticed until it is missed
-            log.exception("upkeep failed", work=name)
-        else:
-            self._metrics.store_up.labels(store).set(1)
-            if name in self._down:
-                log.info("upkeep works again", work=name, store=store)
-            self._down.discard(name)
+    await recurring.every(_KEYS_REFRESH_S, "keys", "database", keys)
+    await recurring.every(_DURABILITY_S, "durability", "log", services.durability.look)
+    await recurring.every(settings.catalogue_poll_s, "catalogue", "database", catalogue)
+    await recurring.every(services.settings.memory.poll_s, "memory", "log", services.memory.follow)
+    await recurring.every(settings.lists_refresh_s, "lists", "log", services.lists.refresh)
+    try:
+        await to_thread.run_sync(watcher.look)
+    except Unavailable:
+        log.warning("starting without the registry's head")
+    watcher.start()
+    await recurring.every(_BEAT_S, "presence", "log", beat)
+    await recurring.every(_GAUGES_S, "gauges", "log", gauges)
+    await recurring.every(_RECORD_S, "recorder", "log", services.recorder.write)
