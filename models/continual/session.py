@@ -21,9 +21,9 @@ from models.nets import Dropout, Inputs, Recommender
 from models.objectives import (
     Candidates,
     NegativeSampler,
+    bpr_loss,
     gbce_loss,
     gbce_power,
-    skip_loss,
     softmax_loss,
 )
 from models.parameters import Snapshot, Touched, touched_rows
@@ -192,7 +192,7 @@ class Session:
         whole = loss
         for places in touched.places[3:]:
             passed = places[_owners(wanted)]
-            against = skip_loss(queries, given.items, targets, passed, weights)
+            against = bpr_loss(queries, given.items, targets, passed, weights)
             whole = whole + self.config.skip_weight * against
         if self.methods:
             step = self._step(batch, replayed, wanted, touched, queries, given, drawn, leaves)

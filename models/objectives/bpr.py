@@ -1,4 +1,4 @@
-"""What a user took against what he passed over.
+"""Bayesian personalised ranking: what a user took against what the same user passed over.
 
 Legend: T targets, K skipped items of each, R gathered rows, D embedding.
 """
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def skip_loss(
+def bpr_loss(
     queries: Tensor, vectors: Tensor, targets: Tensor, skipped: Tensor, weights: Tensor
 ) -> Tensor:
     """Σ_t w_t Σ_k −log σ(q_t·v_t − q_t·v_k) / Σ_t w_t: each target above each item skipped.
