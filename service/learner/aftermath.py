@@ -21,7 +21,7 @@ from service.learner.steps import ADMITTED, JOINED, NOTIFIED, PRUNED, TRIMMED, R
 from service.learner.stores import Stores
 from service.settings import Settings
 from service.storage.clock import now_ms
-from service.storage.presence import LearnerPresence
+from service.storage.presence import hint
 
 _FILES_KEPT = 16
 """Latest versions whose draw and samples stay on file, to be admitted again at a start."""
@@ -43,7 +43,6 @@ class Aftermath:
         self._reached = reached
         self._rebuilding = rebuilding
         self._joining = joining
-        self._presence = LearnerPresence(stores.client, stores.keys)
 
     def follow(self, done: Committed, *, keep_files: bool) -> None:
         """After a commit.
@@ -60,7 +59,7 @@ class Aftermath:
         self._reached(JOINED)
         self._trim(min(head.position, self._stores.archive.end()))
         self._reached(TRIMMED)
-        self._presence.hint(head.generation)
+        hint(self._stores.client, self._stores.keys, head.generation)
         self._reached(NOTIFIED)
         self._prune(head)
         self._drop_lessons()

@@ -1,8 +1,7 @@
-"""Who is alive: heartbeats in Redis that vanish by themselves."""
+"""Who is alive, by heartbeats in Redis that vanish by themselves; and a hint to those who are."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
@@ -81,20 +80,11 @@ class Presence:
         return None if found is None else cast(dict[str, Any], msgspec.json.decode(found))
 
 
-class LearnerPresence:
-    """The learner's heartbeat."""
+def hint(client: redis.Redis, keys: Keys, generation: int) -> None:
+    """Tell replicas that the head has moved; those that miss it see it at their next poll.
 
-    def __init__(self, client: redis.Redis, keys: Keys, *, life_ms: int = LIFE_MS) -> None:
-        self._client = client
-        self._keys = keys
-        self._life_ms = life_ms
-
-    def beat(self, state: Mapping[str, Any]) -> None:
-        """Say what the learner does; `state` is JSON-able."""
-        with answering("presence"):
-            self._client.set(self._keys.learner, msgspec.json.encode(state), px=self._life_ms)
-
-    def hint(self, generation: int) -> None:
-        """Tell replicas that the head has moved; those that miss it see it at their next poll."""
-        with answering("presence"):
-            self._client.publish(self._keys.head_channel, generation)
+    Raises:
+        Unavailable: the server does not answer.
+    """
+    with answering("presence"):
+        client.publish(keys.head_channel, generation)

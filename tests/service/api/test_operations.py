@@ -21,13 +21,13 @@ from models.compression import Rows
 from service.api.app import create_app
 from service.api.building import open_services
 from service.api.drain import Drain
+from service.learner.status import State, Status
 from service.sections import ServingSettings
 from service.serving.model import ServingModel
 from service.serving.watcher import Watcher
 from service.settings import Settings
 from service.storage.checkpoints import CheckpointStore
 from service.storage.keys import Keys
-from service.storage.presence import LearnerPresence
 from service.telemetry import Metrics
 from tests.conftest import free_port
 from tests.service.api.replicas import running
@@ -59,8 +59,9 @@ def test_metrics_tell_what_the_learner_says(
 ) -> None:
     last = {"update_s": 1.5, "positions_per_s": 2_000.0}
     verdicts = {"accepted": 3, "insufficient_evidence": 1}
-    said = {"state": "halted", "lag_events": 7, "last_update": last, "verdicts": verdicts}
-    LearnerPresence(redis_client, keys).beat(said)
+    learner = Status(redis_client, keys)
+    learner.say(state=State.HALTED, lag_events=7, last_update=last, verdicts=verdicts)
+    learner.beat()
     with running(create_app(settings)) as api:
         text = api.get("/metrics").text
     assert "freshet_learner_up 1.0" in text

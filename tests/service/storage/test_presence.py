@@ -8,8 +8,9 @@ import pytest
 import redis
 import redis.asyncio
 
+from service.storage.heartbeat import Heartbeat
 from service.storage.keys import Keys
-from service.storage.presence import LearnerPresence, Presence, ReplicaState
+from service.storage.presence import Presence, ReplicaState, hint
 
 pytestmark = pytest.mark.anyio
 
@@ -35,8 +36,13 @@ async def test_the_learner_shows_and_vanishes(
 ) -> None:
     presence = Presence(redis_async, keys)
     assert await presence.learner() is None
-    LearnerPresence(redis_client, keys, life_ms=60).beat({"state": "training", "window": 3})
-    assert await presence.learner() == {"state": "training", "window": 3}
+    heartbeat = Heartbeat(redis_client, keys.learner, "learner_id", life_ms=60)
+    heartbeat.say(state="training", window=3)
+    heartbeat.beat()
+    said = await presence.learner()
+    assert said is not None
+    assert said.keys() == {"learner_id", "state", "window"}
+    assert (said["state"], said["window"]) == ("training", 3)
     await asyncio.sleep(0.1)
     assert await presence.learner() is None
 
@@ -47,7 +53,7 @@ async def test_a_hint_reaches_who_listens(
     async with redis_async.pubsub(ignore_subscribe_messages=True) as channel:
         await channel.subscribe(keys.head_channel)
         await channel.get_message(timeout=2.0)
-        LearnerPresence(redis_client, keys).hint(8)
+        hint(redis_client, keys, 8)
         message = await channel.get_message(timeout=2.0)
     assert message is not None
     assert message["data"] == b"8"
