@@ -28,7 +28,7 @@ from service.storage import parquet
 from service.storage.chain import Link, chain, file_name, files
 from service.storage.compaction import compact
 from service.storage.drawn import Drawn
-from service.storage.durable import Step, no_step, write_file
+from service.storage.files import Step, no_step, write_file
 from service.storage.lessons import Told
 from service.storage.lessons import pack_many as pack_lessons
 from service.storage.lessons import unpack_many as unpack_lessons

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from models.continual.bundle import Bundle
 from service.errors import CorruptCheckpoint
-from service.storage.durable import Step, fsync_directory, no_step, write_through
+from service.storage.files import Step, fsync_directory, no_step, write_through
 
 FORMAT = 1
 _NAME = re.compile(r"^(\d+)-([0-9a-f]{12})$")

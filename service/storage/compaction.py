@@ -17,7 +17,7 @@ from typing import Final
 import pyarrow.parquet as pq
 
 from service.storage.chain import Link, chain, file_name, files
-from service.storage.durable import Step, fsync_directory, new_file
+from service.storage.files import Step, fsync_directory, new_file
 from service.storage.parquet import GROUP_ROWS, SCHEMA, regrouped, row_count, tables
 
 SIZES: Final = ((16_384, 64), (1_048_576, 128))

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from service.errors import LostDraw
-from service.storage.durable import Step, write_file
+from service.storage.files import Step, write_file
 
 
 class Drawn:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from service.api.schemas.fields import format_time
 from service.cli.moving.cells import list_cell
 from service.errors import BadRequest
-from service.storage.durable import new_file
+from service.storage.files import new_file
 from service.streams import FORMATS
 
 Rows = Sequence[Mapping[str, Any]]
