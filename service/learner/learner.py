@@ -36,8 +36,8 @@ from service.learner.incremental import Incremental
 from service.learner.joining import Joining
 from service.learner.learning import Abandoned, Learning, LearnWindow, Lesson, given_up
 from service.learner.opening import Opening
+from service.learner.ownership import check_log
 from service.learner.rebuilding import Rebuilding
-from service.learner.recover import check_log
 from service.learner.retrain import Retrain
 from service.learner.signals import Signals
 from service.learner.starting import Starting
