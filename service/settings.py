@@ -14,10 +14,10 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.config import LearningConfig
-from service.content_section import ContentSettings
 from service.domain.interactions import IMPRESSION, SKIP
 from service.domain.recommendations import DEFAULT_OBJECTIVE
 from service.sections import (
+    ContentSettings,
     DriftSettings,
     LearnerSettings,
     LimitSettings,

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from models.content.features import EMPTY, Content, HashedTokens, Row, Vectoriser
-from service.content_section import ContentSettings
 from service.domain.catalogue import Item
 from service.errors import SettingsError
+from service.sections import ContentSettings
 
 _BATCH = 64
 _MAX_CHARACTERS = 20_000

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from models.content.features import Content, HashedTokens, Vectoriser, stacked
 from models.content.neighbours import ContentIndex
-from service.content_section import ContentSettings
+from service.sections import ContentSettings
 from service.settings import Settings
 from service.vectoriser import SentenceVectors, make_vectoriser
 
