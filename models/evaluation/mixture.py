@@ -31,13 +31,14 @@ from models.vocabulary import Vocabulary
 
 WARM_UP = 0.8
 """Share of the base that is learned before the mixer is: on the rest it hears everybody speak of
-what they have not seen."""
+what they have not seen. The weights then learn the base whole, as by a full retrain."""
 AT_ONCE = 1_000
 """Events that the memory observes at once; those of a service come in smaller batches."""
 HISTORY = 200
 """Events of a user that a question knows, as many as the service keeps."""
-LESSONS = 4_000
-"""Questions of an update that the mixer learns from, about."""
+LESSONS = 8_000
+"""Questions of an update that the mixer learns from, about: a quarter of a period's events, as in
+a service, where a period has some thirty thousand."""
 
 
 class Remembering:
@@ -161,17 +162,22 @@ class Mixture(Learner):
         self._share = LESSONS / max(len(rest), 1)
         for stretch in rest.windows(max(1, len(rest) // 10)):
             self.observe(stretch)
-        self.update(rest)
+        self._mix(rest)
+        super().fit(base)
 
     def observe(self, stretch: Slice) -> None:
         self._lessons += self._heard(stretch)
         self._remembering.observe(stretch)
 
     def update(self, period: Slice) -> None:
+        self._mix(period)
+        super().update(period)
+
+    def _mix(self, period: Slice) -> None:
+        """Let the mixer learn what was heard in `period`."""
         self.mixing, _ = self.mixing.after(self._lessons, seed=period.start)
         self._share = LESSONS / max(len(period), 1)
         self._lessons = []
-        super().update(period)
 
     def scores(self, questions: Questions) -> Scores:
         """Of whom nothing is known the mixer is not asked: they get the popular ones."""
