@@ -31,7 +31,7 @@ from models.sources import SOURCES
 EVENTS, PERIODS, STRETCHES, UPDATES = 12_000, 3, 50, 10
 SHARE = 0.5
 """Of the users, asked."""
-DOUBTED = ("rules", "fast-rules", "own", "trending", "fast-popular", "latest")
+DOUBTED = ("rules", "own", "trending", "fast-popular", "latest")
 """Sources that the mixture is asked without."""
 CONFIG = LearningConfig(embedding_dim=32, max_history=10, epochs=2)
 MINUTE_S, HOUR_S, DAY_S = 60.0, 3_600.0, 86_400.0

@@ -15,14 +15,14 @@ class MemoryConfig:
 
     Attributes:
         max_items: items known at once; above it those that happened least of late are dropped.
-        width: neighbours kept of an item in each graph, the strongest: 12 bytes each in two graphs.
+        width: neighbours kept of an item in each graph, the strongest: 8 bytes each in two graphs.
         sessions: latest users (or sessions) whose events are kept.
         session_length: latest events kept of each.
         sessions_per_item: latest sessions in which an item can be found again.
         reach: steps of a user's stream that a pair may span; a basket is one step.
         half_life_h: of co-visits, transitions and popularity.
         trending_half_life_h: of what trends.
-        fast_half_life_h: of fast transitions and fast popularity.
+        fast_half_life_h: of fast popularity.
     """
 
     max_items: int = 200_000

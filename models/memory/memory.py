@@ -63,7 +63,6 @@ class FastMemory:
         self.config = config
         self.covisits = Graph(config.width, slow)
         self.rules = Graph(config.width, slow)
-        self.fast_rules = Graph(max(1, config.width // 4), fast)
         self.counts = Counts((slow, config.trending_half_life_h * HOUR_S, fast))
         self.sessions = Sessions(config.sessions, config.session_length, config.sessions_per_item)
         self.half_life_s = slow
@@ -107,7 +106,7 @@ class FastMemory:
     def grow(self, num_items: int) -> None:
         """Have rows for at least so many items."""
         self.num_items = max(self.num_items, num_items)
-        for part in (self.covisits, self.rules, self.fast_rules, self.counts, self.sessions):
+        for part in (self.covisits, self.rules, self.counts, self.sessions):
             part.grow(num_items)
 
     def compacted(self, most: int) -> tuple[FastMemory, Ints]:
@@ -124,7 +123,6 @@ class FastMemory:
         twin = FastMemory(self.config)
         twin.covisits = self.covisits.taken(kept, numbers)
         twin.rules = self.rules.taken(kept, numbers)
-        twin.fast_rules = self.fast_rules.taken(kept, numbers)
         twin.counts = self.counts.taken(kept)
         twin.grow(len(kept))
         for key, slot in self.sessions.slots.items():
@@ -148,9 +146,9 @@ class FastMemory:
             )
         )
         then = pairs.distances > 0
-        follows = pairs.earlier[then], pairs.later[then], near[then], pairs.times[then]
-        self.rules.add(*follows)  # whose rows are among those of the co-visits
-        self.fast_rules.add(*follows)
+        self.rules.add(  # whose rows are among those of the co-visits
+            pairs.earlier[then], pairs.later[then], near[then], pairs.times[then]
+        )
         return Touched(np.unique(np.concatenate(touched)), slots)
 
     def _paired(self, events: Observed) -> tuple[Pairs, Ints]:

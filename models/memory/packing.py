@@ -2,8 +2,8 @@
 
 A memory is its rows: those of items (counts and places in the graphs) and those of sessions. Put
 into an empty memory, all of them make the one they were taken from, but for the index over the
-sessions, which is made anew. Only filled places are packed: an item takes 70 bytes and 8 for each
-neighbour in each graph, 1,870 at a width of 100; a session 20 bytes and 12 for each event.
+sessions, which is made anew. Only filled places are packed: an item takes 60 bytes and 8 for each
+neighbour in each graph, 1,660 at a width of 100; a session 20 bytes and 12 for each event.
 
     item     counts by rate, time, events undecayed, time of each graph (f8 each); neighbours in
              each graph (u2); then graph by graph these (i4) and their weights (f4), strongest first
@@ -27,10 +27,10 @@ from models.memory.memory import FastMemory
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-FORMAT = 1
+FORMAT = 2
 """Changes whenever the layout does."""
 
-_ITEM = struct.Struct("<3d2d3d3H")
+_ITEM = struct.Struct("<3d2d2d2H")
 _SESSION = struct.Struct("<QqI")
 _INT, _FLOAT, _DOUBLE = np.dtype("<i4"), np.dtype("<f4"), np.dtype("<f8")
 
@@ -90,15 +90,15 @@ def put_sessions(memory: FastMemory, rows: Mapping[int, bytes]) -> None:
         memory.sessions.place(slot, key, number, items, times)
 
 
-def _graphs(memory: FastMemory) -> tuple[Graph, Graph, Graph]:
-    return memory.covisits, memory.rules, memory.fast_rules
+def _graphs(memory: FastMemory) -> tuple[Graph, Graph]:
+    return memory.covisits, memory.rules
 
 
 def _put_item(memory: FastMemory, row: int, data: bytes) -> None:
     if not 0 <= row < memory.num_items or len(data) < _ITEM.size:
         raise ValueError(f"row {row}: {len(data)} bytes are no item of {memory.num_items}")
-    *numbers, first, second, third = _ITEM.unpack_from(data)
-    sizes = (first, second, third)
+    *numbers, first, second = _ITEM.unpack_from(data)
+    sizes = (first, second)
     if len(data) != _ITEM.size + 8 * sum(sizes) or not np.isfinite(numbers).all():
         raise ValueError(f"row {row}: {len(data)} bytes are no item")
     counts = memory.counts

@@ -18,7 +18,7 @@ class MemorySettings(Section):
 
     max_items: int = Field(
         _MEMORY.max_items,
-        description="items known at once, each up to 2.2 KB in Redis and 4 KB in each replica at"
+        description="items known at once, each up to 2 KB in Redis and 3.8 KB in each replica at"
         " the default width; above it those that happened least of late are dropped",
     )
     width: int = Field(
@@ -42,7 +42,7 @@ class MemorySettings(Section):
         _MEMORY.trending_half_life_h, description="half-life of what trends"
     )
     fast_half_life_h: float = Field(
-        _MEMORY.fast_half_life_h, description="half-life of fast transitions and fast popularity"
+        _MEMORY.fast_half_life_h, description="half-life of fast popularity"
     )
     commit_s: float = Field(
         0.15, gt=0, le=60, description="how often the memory looks at the log and is written"

@@ -86,15 +86,12 @@ def row_of(graph: Graph, row: int) -> dict[int, float]:
 
 @pytest.mark.parametrize("at_once", [1, 10_000])
 def test_graphs_hold_what_a_slow_loop_sums(at_once: int) -> None:
-    config = MemoryConfig(
-        width=160, sessions=30, session_length=12, reach=3, half_life_h=4, fast_half_life_h=1
-    )
+    config = MemoryConfig(width=160, sessions=30, session_length=12, reach=3, half_life_h=4)
     events = stream(1)
     memory = shown(config, events, at_once)
     for graph, half_life_h, both in (
         (memory.covisits, 4, True),
         (memory.rules, 4, False),
-        (memory.fast_rules, 1, False),
     ):
         sums, times = weights_slowly(events, config, half_life_h * HOUR_S, both)
         for row in range(NUM_ITEMS):
@@ -242,7 +239,7 @@ def test_compaction_drops_what_happened_least_and_leaves_the_rest_as_it_was() ->
     assert twin.num_items == 25
     assert not twin.is_full
     number = {int(old): new for new, old in enumerate(kept)}
-    for name in ("covisits", "rules", "fast_rules"):
+    for name in ("covisits", "rules"):
         old: Graph = getattr(memory, name)
         new: Graph = getattr(twin, name)
         for row in kept.tolist():

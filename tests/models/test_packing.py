@@ -83,9 +83,9 @@ def test_what_an_item_and_a_session_cost_is_what_is_written() -> None:
     memory = FastMemory(MemoryConfig())
     memory.grow(200)
     pairs = np.arange(1, 151)
-    for graph in (memory.covisits, memory.rules, memory.fast_rules):
+    for graph in (memory.covisits, memory.rules):
         graph.add(np.zeros(150, dtype=np.int64), pairs, pairs.astype(float), np.zeros(150))
-    assert len(pack_item(memory, 0)) == 1_870
+    assert len(pack_item(memory, 0)) == 1_660
     memory = shown(MemoryConfig(), stream(8, users=1), 100)
     assert len(pack_session(memory, 0)) == 20 + 12 * 50
 
@@ -99,7 +99,7 @@ def test_what_is_no_row_is_refused(harm: str) -> None:
         "long": (item + b"0", session + b"0"),
         "empty": (b"", b""),
         "neighbour": (
-            item[:70] + b"\xff\xff\xff\x7f" + item[74:],
+            item[:60] + b"\xff\xff\xff\x7f" + item[64:],
             session[:20] + b"\xff" * 4 + session[24:],
         ),
         "nan": (b"\xff" * 8 + item[8:], session[:8] + b"\0" * 8 + session[16:]),

@@ -34,7 +34,7 @@ from tests.oracles import test_features, test_sources
 from tests.oracles import test_mixer as test_formulas
 from tests.oracles.mutants import Check, Mutant, assert_noticed, each_of
 
-COVISITED, WALKED, RULED = Covisits.propose, Walk.propose, Rules.propose
+COVISITED, WALKED = Covisits.propose, Walk.propose
 COMPARED, OWNED, READ = Neighbours.propose, Own.propose, Content.propose
 DRAFTED, UNITED = Blend.draft, union
 TRAINED, LEARNED, MIXED = Mixer.trained, Experts.after, Mixing.scores
@@ -169,13 +169,6 @@ MUTANTS: list[Mutant] = [
         lambda: test_sources.test_a_walk_goes_by_way_of_the_best_in_the_middle(5),
     ),
     ("rules know no direction", Rules, "propose", backwards, says("rules")),
-    (
-        "fast rules are slow",
-        Rules,
-        "propose",
-        lambda self, memory, question: RULED(Rules(), memory, question),
-        says("fast-rules", "brief"),
-    ),
     ("places count alike", Neighbours, "propose", neighbours(decay=None), says("neighbours")),
     ("sets have an order", Neighbours, "propose", neighbours(reach=100), says("sets")),
     ("old sessions are as good", Neighbours, "propose", without_ageing, says("neighbours")),

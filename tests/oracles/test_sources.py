@@ -163,7 +163,6 @@ ORACLES: Mapping[str, Callable[[FastMemory, Question], Said]] = {
     "covisits": hops_slowly("covisits", 20),
     "walk": walk_slowly,
     "rules": hops_slowly("rules", 10),
-    "fast-rules": hops_slowly("fast_rules", 10),
     "neighbours": neighbours_slowly,
     "sets": functools.partial(neighbours_slowly, decay=None, reach=100),
     "own": own_slowly,

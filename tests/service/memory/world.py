@@ -128,7 +128,7 @@ def assert_alike(
     assert np.allclose(one.counts.values[:size], other.counts.values[:size], rtol=1e-9)
     assert np.array_equal(one.counts.times[:size], other.counts.times[:size])
     assert np.array_equal(one.counts.events[:size], other.counts.events[:size])
-    for name in ("covisits", "rules", "fast_rules"):
+    for name in ("covisits", "rules"):
         mine, yours = dense(getattr(one, name), size), dense(getattr(other, name), size)
         assert np.allclose(mine, yours, rtol=1e-4, atol=1e-12), name
 
