@@ -1,4 +1,8 @@
-"""A mixing in the files of a version: its tensors among what is served, its sources in the meta."""
+"""A mixing in the files of a version: its tensors among what is served, whom it hears in the meta.
+
+There the features are named as well that its weights are of, so that one that was told less, or
+more, is understood by who comes later.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,15 @@ import torch
 from torch import Tensor
 
 from models.mixing.blend import NETWORK
+from models.mixing.features import names
+from models.mixing.mixer import BY_FEATURE, size_of
 from models.mixing.mixing import Mixing
 from models.parameters import Bundle, prefixed, stripped
 from models.sources import SOURCES
 
 _PREFIX = "mixing."
+_LATER = ("hour",)
+"""What a mixing was not told yet when it did not say what it was told."""
 
 
 def mixing_tensors(mixing: Mixing | None) -> dict[str, Tensor]:
@@ -23,7 +31,9 @@ def mixing_tensors(mixing: Mixing | None) -> dict[str, Tensor]:
 
 def mixing_meta(mixing: Mixing | None) -> dict[str, Any]:
     """What of it is plain values; nothing of none."""
-    return {} if mixing is None else {"mixing": {"sources": list(mixing.sources)}}
+    if mixing is None:
+        return {}
+    return {"mixing": {"sources": list(mixing.sources), "features": names(mixing.sources)}}
 
 
 def mixing_from(bundle: Bundle, sources: Sequence[str] = tuple(SOURCES)) -> Mixing | None:
@@ -52,15 +62,20 @@ def any_mixing_from(bundle: Bundle) -> Mixing | None:
     found = bundle.meta.get("mixing")
     if found is None:
         return None
-    return _checked(tuple(found["sources"]), stripped(bundle.tensors["serving"], _PREFIX))
+    sources = tuple(found["sources"])
+    features = found.get("features") or [one for one in names(sources) if one not in _LATER]
+    return _checked(sources, features, stripped(bundle.tensors["serving"], _PREFIX))
 
 
-def _checked(sources: tuple[str, ...], tensors: dict[str, Tensor]) -> Mixing:
+def _checked(
+    sources: tuple[str, ...], features: Sequence[str], tensors: dict[str, Tensor]
+) -> Mixing:
     """Raises ValueError: a tensor is missing, of another size, or not finite."""
     for name, expected in Mixing.initial(sources).tensors().items():
         tensor = tensors.get(name)
-        if tensor is None or tensor.shape != expected.shape:
+        shape = (size_of(len(features)),) if name in BY_FEATURE else expected.shape
+        if tensor is None or tensor.shape != shape:
             raise ValueError(f"mixing: {name} is not there, or of another size")
         if not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"mixing: {name} is not finite")
-    return Mixing.load(sources, tensors)
+    return Mixing.load(sources, tensors, features)

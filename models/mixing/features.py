@@ -9,13 +9,21 @@ import numpy as np
 import numpy.typing as npt
 
 from models.memory.memory import FastMemory
-from models.sources.question import NOTHING, Floats, Ints, Proposal, Question, greatest
+from models.sources.question import (
+    NOTHING,
+    Floats,
+    Ints,
+    Proposal,
+    Question,
+    greatest,
+    hour_affinity,
+)
 
 Features = npt.NDArray[np.float32]
 
 BY_SOURCE = ("score", "log", "rank")
 OF_ITEM = ("slow", "trend", "fast", "events", "age")
-OF_PAIR = ("seen", "step", "times", "since")
+OF_PAIR = ("seen", "step", "times", "since", "hour")
 OF_MOMENT = ("length", "gap")
 _RATES = 3
 _SCALES = (4.0, 4.0, 4.0, 8.0, 8.0)
@@ -64,7 +72,8 @@ def describe(
     By source: its score as a share s of its greatest, max(1 + ln s / 8, 0), and 1/rank among its
     `top` best; 0 where it says nothing. Of the item: ln(1 + count)/4 at each of the memory's rates,
     ln(1 + events)/8 and ln(1 + hours since the latest)/8. Of item and history: whether it is in it,
-    1/steps to where it was last, ln(1 + times), and 1/(1 + ln(1 + minutes)) since. Of the moment:
+    1/steps to where it was last, ln(1 + times), 1/(1 + ln(1 + minutes)) since, and how near to this
+    hour of the day it was taken (`hour_affinity`), in the mean over its times. Of the moment:
     ln(1 + length of the history)/4 and ln(1 + hours since its end)/8.
     """
     said = len(proposals) * len(BY_SOURCE)
@@ -146,12 +155,14 @@ def _of_pair(question: Question, items: Ints) -> Features:
     place = np.minimum(np.searchsorted(items, question.items), len(items) - 1)
     mine = items[place] == question.items
     place = place[mine]
-    age_min = np.maximum(question.now_s - question.times[mine], 0.0) / 60.0
+    age_s = np.maximum(question.now_s - question.times[mine], 0.0)
     found[place, 0] = 1.0
     np.maximum.at(found[:, 1], place, 1.0 / question.steps[mine])
     np.add.at(found[:, 2], place, 1.0)
+    np.maximum.at(found[:, 3], place, 1.0 / (1.0 + np.log1p(age_s / 60.0)))
+    np.add.at(found[:, 4], place, hour_affinity(age_s))
+    found[:, 4] /= np.maximum(found[:, 2], 1.0)
     found[:, 2] = np.log1p(found[:, 2])
-    np.maximum.at(found[:, 3], place, 1.0 / (1.0 + np.log1p(age_min)))
     return found
 
 

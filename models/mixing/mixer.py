@@ -22,6 +22,8 @@ Kept = Features | npt.NDArray[np.float16]
 """Features in half precision, too, as many of them are kept."""
 
 HIDDEN = 32
+BY_FEATURE = ("weights", "mean", "mean_square")
+"""The tensors of a mixer that have a part for each feature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,7 @@ class Mixer:
     def hearing(self, sources: Sequence[str]) -> Mixer:
         """The same with other sources: what it knows of those it heard stays, on others it is deaf
         until it has learned to hear them."""
-        known = {name: place for place, name in enumerate(names(self.sources))}
-        places = torch.tensor([known.get(name, -1) for name in names(sources)])
-        weights, mean, mean_square = (
-            _laid_out(part, len(known), places)
-            for part in (self.weights, self.mean, self.mean_square)
-        )
-        return Mixer(tuple(sources), weights, mean, mean_square, self.steps)
+        return Mixer.load(sources, self.tensors(), names(self.sources))
 
     def scores(self, features: Kept) -> Floats:
         """How likely each candidate [C] is, up to a factor: higher is better."""
@@ -169,17 +165,35 @@ class Mixer:
         }
 
     @classmethod
-    def load(cls, sources: Sequence[str], tensors: Mapping[str, Tensor]) -> Mixer:
+    def load(
+        cls,
+        sources: Sequence[str],
+        tensors: Mapping[str, Tensor],
+        features: Sequence[str] | None = None,
+    ) -> Mixer:
         """The inverse of `tensors`.
 
+        Args:
+            features: what the weights are of, by name; None: what is told of these sources by now.
+                It is deaf to others, and what is told no more is dropped.
+
         Raises:
-            ValueError: the weights are of other sources.
+            ValueError: there are more or fewer weights than the features have.
         """
-        mixer = cls(tuple(sources), **{name: tensors[name] for name in cls.initial(()).tensors()})
-        expected = len(cls.initial(sources).weights)
-        if len(mixer.weights) != expected:
-            raise ValueError(f"mixer: {len(mixer.weights)} weights, {expected} expected")
-        return mixer
+        heard = names(sources)
+        known = {name: place for place, name in enumerate(heard if features is None else features)}
+        places = torch.tensor([known.get(name, -1) for name in heard])
+        laid_out = {}
+        for name in BY_FEATURE:
+            if len(tensors[name]) != (expected := size_of(len(known))):
+                raise ValueError(f"mixer: {len(tensors[name])} {name}, {expected} expected")
+            laid_out[name] = _laid_out(tensors[name], len(known), places)
+        return cls(tuple(sources), **laid_out, steps=tensors["steps"])
+
+
+def size_of(features: int) -> int:
+    """Weights of a mixer that is told so many features."""
+    return (HIDDEN + 1) * features + 2 * HIDDEN
 
 
 def _prior(feature: str) -> float:

@@ -136,11 +136,19 @@ class Mixing:
         }
 
     @classmethod
-    def load(cls, sources: Sequence[str], tensors: Mapping[str, Tensor]) -> Mixing:
+    def load(
+        cls,
+        sources: Sequence[str],
+        tensors: Mapping[str, Tensor],
+        features: Sequence[str] | None = None,
+    ) -> Mixing:
         """The inverse of `tensors`.
 
+        Args:
+            features: what the mixer's weights are of, where that is not what is told by now.
+
         Raises:
-            ValueError: it is of other sources.
+            ValueError: it is of other sources, or other features.
         """
         followed, questions = tensors["experts.followed"].tolist()
         experts = Experts(
@@ -150,7 +158,7 @@ class Mixing:
             followed,
             int(questions),
         )
-        return cls(Mixer.load(sources, tensors), experts)
+        return cls(Mixer.load(sources, tensors, features), experts)
 
 
 def _parted(lessons: Sequence[Lesson]) -> tuple[list[Lesson], list[Lesson]]:

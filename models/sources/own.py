@@ -5,16 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from models.memory.memory import FastMemory
-from models.sources.question import NOTHING, Proposal, Question, summed
+from models.sources.question import NOTHING, Proposal, Question, hour_affinity, summed
 
 DAY_S = 86_400.0
 
 
 class Own:
-    """Σ over the item's events of 2^(−age/half_life) · (1 + hour affinity).
-
-    The affinity is exp(−(Δh/width)²/2) with Δh the distance of the hours of day, around the clock.
-    """
+    """Σ over the item's events of 2^(−age/half_life) · (1 + affinity · a), a as `hour_affinity` has
+    it, 1 where the event was at this hour of the day."""
 
     def __init__(
         self, half_life_s: float = 30 * DAY_S, width_h: float = 2.0, affinity: float = 2.0
@@ -25,6 +23,5 @@ class Own:
         if not len(question.items):
             return NOTHING
         age = np.maximum(question.now_s - question.times, 0.0)
-        apart = np.abs((age / 3_600.0 + 12.0) % 24.0 - 12.0)
-        near = 1.0 + self.affinity * np.exp(-0.5 * (apart / self.width_h) ** 2)
+        near = 1.0 + self.affinity * hour_affinity(age, self.width_h)
         return summed(question.items, near * np.exp2(-age / self.half_life_s), memory.num_items)

@@ -54,6 +54,17 @@ class Proposal:
         return len(self.items)
 
 
+def hour_affinity(age_s: Floats, width_h: float = 2.0) -> Floats:
+    """How near to this hour of the day something happened: exp(−(Δh/width)²/2), 1 at the hour.
+
+    Args:
+        age_s: how long ago it was, seconds.
+        width_h: of the bell, hours; Δh is counted around the clock.
+    """
+    apart = np.abs((age_s / 3_600.0 + 12.0) % 24.0 - 12.0)
+    return np.asarray(np.exp(-0.5 * (apart / width_h) ** 2))
+
+
 _FEW = 64
 
 NOTHING = Proposal(np.empty(0, dtype=np.int64), np.empty(0))

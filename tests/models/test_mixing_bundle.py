@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from models.mixing.blend import NETWORK
-from models.mixing.bundle import mixing_from, mixing_meta, mixing_tensors
+from models.mixing.bundle import any_mixing_from, mixing_from, mixing_meta, mixing_tensors
+from models.mixing.features import names
+from models.mixing.mixer import Lesson
 from models.mixing.mixing import Mixing
 from models.parameters import Bundle
 from models.sources import SOURCES
+from tests.models.older import as_told
 
 
 def _bundle(mixing: Mixing | None) -> Bundle:
@@ -59,3 +63,41 @@ def test_broken_tensors_are_refused(name: str) -> None:
         bundle = Bundle({"serving": serving, "learning": {}}, {}, mixing_meta(mixing))
         with pytest.raises(ValueError, match=name):
             mixing_from(bundle, ("own",))
+
+
+@pytest.mark.parametrize("missing", ["hour", "step"])
+def test_one_that_was_told_less_is_deaf_to_the_rest_and_knows_what_it_knew(missing: str) -> None:
+    """One that does not say what it was told was told nothing of the hour."""
+    mixing = Mixing.initial(("own", NETWORK), seed=3)
+    mixing = replace(mixing, mixer=replace(mixing.mixer, weights=mixing.mixer.weights + 0.1))
+    features = names(mixing.sources)
+    place, told = features.index(missing), [name for name in features if name != missing]
+    known = np.random.default_rng(0).random((9, len(features))).astype(np.float32)
+    known[:, place] = 0.0
+    more = known.copy()
+    more[:, place] = 1.0
+    for named in (True, False) if missing == "hour" else (True,):
+        found = any_mixing_from(as_told(_bundle(mixing), told, named=named))
+        assert found is not None
+        assert found.experts == mixing.experts
+        assert np.allclose(found.scores(known), mixing.scores(known))
+        assert np.array_equal(found.scores(more), found.scores(known))
+        taught = found.mixer.trained([Lesson(np.diag(more[0])[[place, 0]], np.array([0]))], seed=0)
+        assert float(taught.weights[place]) > 0.0, "it learns to hear it"
+
+
+def test_the_order_in_which_it_was_told_does_not_matter() -> None:
+    mixing = Mixing.initial(("own", NETWORK), seed=3)
+    found = any_mixing_from(as_told(_bundle(mixing), names(mixing.sources)[::-1], named=True))
+    assert found is not None
+    assert torch.equal(found.mixer.weights, mixing.mixer.weights)
+
+
+def test_of_what_is_told_no_more_nothing_stays() -> None:
+    mixing = Mixing.initial(("own", NETWORK))
+    bundle = _bundle(mixing)
+    features = [f"{name} of old" for name in names(mixing.sources)]
+    bundle.meta["mixing"]["features"] = features
+    found = any_mixing_from(bundle)
+    assert found is not None
+    assert not found.scores(np.ones((3, len(features)), dtype=np.float32)).any()

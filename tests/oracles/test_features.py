@@ -11,7 +11,7 @@ from models.memory.memory import FastMemory
 from models.mixing.features import OF_ITEM, OF_MOMENT, OF_PAIR, describe, names, union
 from models.sources import SOURCES, Proposal, Question
 from tests.models.crowds import asked, crowd, stroll
-from tests.oracles.test_sources import steps_of
+from tests.oracles.test_sources import nearness, steps_of
 
 TOP = 20
 Told = dict[str, float]
@@ -53,7 +53,8 @@ def of_pair(question: Question, item: int) -> Told:
     minutes = (question.now_s - question.times[met[-1]]) / 60.0
     steps = steps_of(question)[met[-1]]
     told = [1.0, 1.0 / steps, math.log1p(len(met)), 1.0 / (1.0 + math.log1p(minutes))]
-    return dict(zip(OF_PAIR, told, strict=True))
+    near = [nearness(float(question.times[at]), question.now_s) for at in met]
+    return dict(zip(OF_PAIR, [*told, sum(near) / len(near)], strict=True))
 
 
 def of_moment(question: Question) -> Told:

@@ -233,6 +233,13 @@ MUTANTS: list[Mutant] = [
     ("nothing is told of items", features, "_of_item", zeroed(len(OF_ITEM)), describes),
     ("nothing is told of pairs", features, "_of_pair", zeroed(len(OF_PAIR)), describes),
     (
+        "nothing is told of the hour",
+        features,
+        "hour_affinity",
+        lambda age_s: np.ones(len(age_s)),
+        describes,
+    ),
+    (
         "nothing is told of the moment",
         features,
         "_of_moment",

@@ -95,12 +95,17 @@ def neighbours_slowly(
     return said
 
 
+def nearness(when_s: float, now_s: float) -> float:
+    """A bell two hours wide around the hour that it is now."""
+    apart = abs(when_s / HOUR_S % 24.0 - now_s / HOUR_S % 24.0)
+    return math.exp(-((min(apart, 24.0 - apart) / 2.0) ** 2) / 2.0)
+
+
 def own_slowly(memory: FastMemory, question: Question) -> Said:
     said: Said = defaultdict(float)
     for item, when in zip(question.items.tolist(), question.times.tolist(), strict=True):
-        apart = abs(when / HOUR_S % 24.0 - question.now_s / HOUR_S % 24.0)
-        near = 2.718281828459045 ** (-((min(apart, 24.0 - apart) / 2.0) ** 2) / 2.0)
-        said[item] += 2.0 ** (-(question.now_s - when) / (30 * DAY_S)) * (1.0 + 2.0 * near)
+        near = 1.0 + 2.0 * nearness(when, question.now_s)
+        said[item] += 2.0 ** (-(question.now_s - when) / (30 * DAY_S)) * near
     return said
 
 

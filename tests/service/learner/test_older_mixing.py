@@ -16,6 +16,7 @@ from models.sources import SOURCES
 from service.domain.versions import Origin, VersionRecord
 from service.serving.model import ServingModel
 from service.settings import Settings
+from tests.models.older import without_hours
 from tests.service.learner.test_mixing import HEARD, Both, both, chain
 from tests.service.learner.world import World
 
@@ -58,11 +59,12 @@ def heard_before() -> Mixing:
 
 
 def test_one_that_heard_a_source_that_is_no_more_is_learned_on_and_served(two: Both) -> None:
-    """Even where that source was the leader."""
+    """Even where that source was the leader, and where it was told nothing of the hour."""
     tip = two.learn(chain(100, 1))
     old = heard_before()
     assert old.experts.leader == "fast-rules"
-    record = published(two.world, replace(two.world.state(tip), mixing=old).export())
+    whole = replace(two.world.state(tip), mixing=old).export()
+    record = published(two.world, without_hours(whole))
     bundle = two.world.stores.checkpoints.load(record.version, record.digest, parts=("serving",))
     served = ServingModel.load(record, bundle).mixing
     assert served is not None
@@ -77,3 +79,5 @@ def test_one_that_heard_a_source_that_is_no_more_is_learned_on_and_served(two: B
     assert mixing.sources == (*SOURCES, NETWORK)
     assert bool(torch.isfinite(mixing.mixer.weights).all())
     assert float(mixing.mixer.weights[place_of_rank(HEARD, "rules")]) > 5.0, "what it knew stays"
+    stored = two.world.stores.checkpoints.load(after, said.digest, parts=("serving",))
+    assert "hour" in stored.meta["mixing"]["features"]
