@@ -59,7 +59,7 @@ def completed(state: LearningState, recorded: Sequence[Recorded]) -> Iterator[Le
             if network is not None:
                 first = place_of(lesson.sources, NETWORK)
                 features[:, first : first + len(BY_SOURCE)] = _columns(state, lesson, network)
-            yield Lesson(features, np.asarray([lesson.target]), lesson.answer)
+            yield Lesson(features, np.asarray([lesson.target]), bool(lesson.answer))
 
 
 def _networks(state: LearningState, recorded: Sequence[Recorded]) -> list[Network | None]:

@@ -61,6 +61,15 @@ class Heard:
             return cls(shown)
         return cls(shown, text[0] == "1", [int(mark, 16) for mark in text[1:]])
 
+    @property
+    def seen(self) -> frozenset[str] | None:
+        """The items that were seen, as impressions have told; None while none has."""
+        if not self.told:
+            return None
+        return frozenset(
+            item for item, mark in zip(self.shown.items, self.marks, strict=True) if mark & SEEN
+        )
+
     def pack(self) -> str:
         return f"{self.told:d}" + "".join(f"{mark:x}" for mark in self.marks)
 

@@ -9,7 +9,7 @@ whenever, decides alike.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from itertools import groupby
 
@@ -71,19 +71,31 @@ class Joining:
                 return
             start = end
 
+    def heard(self, names: Collection[str], rows: Iterable[ArchivedEvent]) -> dict[str, Heard]:
+        """What has been heard of answers by the end of `rows`, of those that are kept; nothing is
+        counted by it.
+
+        Args:
+            names: of the answers.
+            rows: what the log says behind what is joined; of what is joined, too, changes nothing.
+
+        Raises:
+            Unavailable: the log's server does not answer.
+        """
+        heard = self._store.recall(sorted(names))
+        for receipt, event in self._naming(rows if heard else ()):
+            if isinstance(receipt, Receipt):
+                self._heard(heard.get(receipt.nonce), event)
+        return heard
+
     def _join(self, start: Position | None, end: Position, rows: list[ArchivedEvent]) -> bool:
         total: dict[str, float] = defaultdict(float)
         named: list[tuple[Receipt, Interaction]] = []
-        for row in rows:
-            event = row.interaction
-            if event.recommendation_id is not None and not row.repeat:
-                found = self._receipts.checked(
-                    event.recommendation_id, event.user_id, row.position.ms, self._life_ms
-                )
-                if isinstance(found, Receipt):
-                    named.append((found, event))
-                else:
-                    total[f"events:{found}"] += 1
+        for found, event in self._naming(rows):
+            if isinstance(found, Receipt):
+                named.append((found, event))
+            else:
+                total[f"events:{found}"] += 1
         heard = self._store.recall(sorted({receipt.nonce for receipt, _ in named}))
         versions: dict[int, dict[str, float]] = defaultdict(partial(defaultdict, float))
         for receipt, event in named:
@@ -93,6 +105,16 @@ class Joining:
                 total[field] += number
                 versions[receipt.version][field] += number
         return self._store.join(start, end, heard, total, versions)
+
+    def _naming(self, rows: Iterable[ArchivedEvent]) -> Iterator[tuple[Receipt | str, Interaction]]:
+        """The events that name an answer, none of them twice: its receipt, or why there is none."""
+        for row in rows:
+            event = row.interaction
+            if event.recommendation_id is not None and not row.repeat:
+                found = self._receipts.checked(
+                    event.recommendation_id, event.user_id, row.position.ms, self._life_ms
+                )
+                yield found, event
 
     def _heard(self, answer: Heard | None, event: Interaction) -> tuple[dict[str, float], str]:
         """What the event adds to the counts of its answer, and what became of it."""

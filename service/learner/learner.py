@@ -93,11 +93,6 @@ class Learner:
         self._fence = Fence(stores.registry, status.is_another_alive)
         self._archiving = Archiving(self._unlearned, stores.archive, settings.log)
         lessons = settings.memory.lessons if settings.serving.sources else 0
-        self._opening = Opening(stores, self._archiving, signals, config, lessons, reached)
-        tutor = Tutor(settings.serving.sources)
-        self._learning = Learning(self._states, device, learn, self._drift, tutor, reached)
-        self._committing = Committing(stores, config, reached)
-        rebuilding = Rebuilding(stores, signals, config, self._go_on)
         joining = Joining(
             stores.archive,
             OnlineStore(stores.client, stores.keys, settings.online),
@@ -105,6 +100,11 @@ class Learner:
             weights,
             settings.online,
         )
+        self._opening = Opening(stores, self._archiving, signals, config, lessons, joining, reached)
+        tutor = Tutor(settings.serving.sources)
+        self._learning = Learning(self._states, device, learn, self._drift, tutor, reached)
+        self._committing = Committing(stores, config, reached)
+        rebuilding = Rebuilding(stores, signals, config, self._go_on)
         self._aftermath = Aftermath(stores, settings, rebuilding, joining, reached)
         self._incremental = Incremental(stores.jobs, stores.registry, self._unlearned)
         self._retrain = Retrain(stores, settings, self._unlearned, device)

@@ -17,7 +17,9 @@ from service.domain.interactions import START, Position
 from service.domain.versions import Head, WindowRecord
 from service.learner.archiving import Archiving
 from service.learner.drawing import window_seed
+from service.learner.joining import Joining
 from service.learner.names import draw_name
+from service.learner.seeing import as_seen
 from service.learner.signals import Signals
 from service.learner.steps import ARCHIVED, DRAWN, OPENED, Reached
 from service.learner.stores import Stores
@@ -53,6 +55,7 @@ class Opening:
         signals: Signals,
         config: LearningConfig,
         max_lessons: int,
+        joining: Joining,
         reached: Reached,
     ) -> None:
         self._stores = stores
@@ -60,6 +63,7 @@ class Opening:
         self._signals = signals
         self._config = config
         self._max_lessons = max_lessons
+        self._joining = joining
         self._reached = reached
 
     def open(
@@ -75,12 +79,14 @@ class Opening:
             StaleHead: the head has moved.
         """
         start = head.position
-        events, _ = self._events(self._archiving.rows(start, cut.end))
+        rows = self._archiving.rows(start, cut.end)
+        events, _ = self._events(rows)
         seed = window_seed(self._config.seed, start, head.tip)
         draw = self._stores.buffer.draw(draw_size(self._config, events), seed)
         digest = self._stores.archive.write_draw(draw_name(start, head.tip), draw)
         lessons = self._stores.archive.write_lessons(
-            draw_name(start, head.tip), self._lessons(taught, start, cut.end)
+            draw_name(start, head.tip),
+            as_seen(self._lessons(taught, start, cut.end), self._joining, rows),
         )
         self._reached(DRAWN)
         window = self._stores.registry.open_window(

@@ -1,8 +1,9 @@
-"""What an answer showed before one of its items was taken, as far down as somebody has looked."""
+"""What an answer showed before one of its items was taken, and how far down somebody has looked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from service.memory.intake import Signal
 from service.memory.stores import Stores
@@ -10,6 +11,17 @@ from service.sections import OnlineSettings
 from service.storage.clock import HOUR_MS
 from service.storage.online import OnlineStore
 from service.storage.receipts import Receipt, Receipts
+
+
+class Listed(NamedTuple):
+    """An answer from which something was taken."""
+
+    name: str
+    items: tuple[str, ...]
+    """In its order."""
+    looked: int
+    """Of these the first so many, down to the one below what was taken: eyes go down a list, and
+    just beyond what they choose."""
 
 
 class Answers:
@@ -25,9 +37,8 @@ class Answers:
         self._store = OnlineStore(stores.client, stores.keys, settings)
         self._life_ms = round(settings.hours * HOUR_MS) if settings.answers else 0
 
-    def seen(self, signals: Sequence[Signal]) -> list[tuple[str, ...]]:
-        """For each event, the items of its answer in their order, down to the one below what was
-        taken; empty where it names none that is known and held the item.
+    def listed(self, signals: Sequence[Signal]) -> list[Listed | None]:
+        """For each event its answer; None where it names none that is known and held the item.
 
         Raises:
             Unavailable: the server does not answer.
@@ -36,9 +47,9 @@ class Answers:
         names = {receipt.nonce for receipt in named if receipt is not None}
         kept = self._store.recall(sorted(names))
         return [
-            _until(kept[receipt.nonce].shown.items, signal.event.item_id)
+            _listed(receipt.nonce, kept[receipt.nonce].shown.items, signal.event.item_id)
             if receipt is not None and receipt.nonce in kept
-            else ()
+            else None
             for receipt, signal in zip(named, signals, strict=True)
         ]
 
@@ -51,6 +62,5 @@ class Answers:
         return found if isinstance(found, Receipt) else None
 
 
-def _until(items: tuple[str, ...], taken: str) -> tuple[str, ...]:
-    """Eyes go down a list, and just beyond what they choose."""
-    return items[: items.index(taken) + 2] if taken in items else ()
+def _listed(name: str, items: tuple[str, ...], taken: str) -> Listed | None:
+    return Listed(name, items, items.index(taken) + 2) if taken in items else None

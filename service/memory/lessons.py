@@ -9,10 +9,12 @@ import numpy as np
 from models.content.texts import Shelf, Texts
 from models.memory.memory import FastMemory, Observed
 from models.mixing.blend import Blend
+from models.mixing.features import Features
 from models.mixing.recorded import Recorded
 from models.sources import Question
+from models.sources.question import Ints
 from models.vocabulary import Vocabulary
-from service.memory.answers import Answers
+from service.memory.answers import Answers, Listed
 from service.memory.intake import Signal
 from service.sections import MemorySettings
 from service.storage.hashing import repeat_hash
@@ -61,14 +63,14 @@ class Recorder:
         found = []
         chosen = self._sample(signals)
         texts = None if self._shelf is None else self._shelf.texts(items)
-        for at, seen in zip(
-            chosen, self._answers.seen([signals[at] for at in chosen]), strict=True
+        for at, listed in zip(
+            chosen, self._answers.listed([signals[at] for at in chosen]), strict=True
         ):
             arrival = signals[at].arrival
             question = _question(memory, events.part(0, at + 1), texts)
             target, kind = int(events.items[at]), signals[at].event.type
-            for lesson in self._told(memory, items, question, target, kind, seen):
-                name = lesson_id(arrival.position, arrival.place, answer=lesson.answer)
+            for lesson in self._told(memory, items, question, target, kind, listed):
+                name = lesson_id(arrival.position, arrival.place, answer=bool(lesson.answer))
                 found.append((name, pack(lesson)))
         return found
 
@@ -88,32 +90,34 @@ class Recorder:
         question: Question,
         target: int,
         kind: str,
-        seen: Sequence[str],
+        listed: Listed | None,
     ) -> Iterator[Recorded]:
-        """What came among all candidates, where it was one; and against what an answer showed
-        beside it, where there is such an answer. An item that never happened before is there by
-        what it says of itself, or not at all."""
+        """What came among all candidates, where it was one; and among what an answer showed, where
+        there is such an answer. An item that never happened before is there by what it says of
+        itself, or not at all."""
         texts = question.texts
         if target >= memory.num_items and texts is None:
             return
         candidates, said = self._blend.draft(memory, question)
         row_of, id_of = (items.row, items.id) if texts is None else (texts.row, texts.id)
-        rows = np.asarray([row_of(item_id) for item_id in seen], dtype=np.int64)
-        rows = rows[(rows >= 0) & ((texts is not None) | (rows < memory.num_items))]
-        beside = self._blend.described(memory, question, said, rows) if len(rows) > 1 else None
-        for found, features in ((candidates.items, candidates.features), (rows, beside)):
-            place = np.flatnonzero(found == target)
-            if features is None or not len(place):
-                continue
-            yield Recorded(
-                sources=self._blend.names,
-                type=kind,
-                history=tuple(items.id(row) for row in question.items[-HISTORY:].tolist()),
-                items=tuple(id_of(row) for row in found.tolist()),
-                features=features.astype(np.float16),
-                target=int(place[0]),
-                answer=found is rows,
-            )
+        history = tuple(items.id(row) for row in question.items[-HISTORY:].tolist())
+
+        def recorded(rows: Ints, features: Features, answer: str, looked: int) -> Recorded:
+            ids, place = tuple(map(id_of, rows.tolist())), int(np.flatnonzero(rows == target)[0])
+            kept = features.astype(np.float16)
+            return Recorded(self._blend.names, kind, history, ids, kept, place, answer, looked)
+
+        if (candidates.items == target).any():
+            yield recorded(candidates.items, candidates.features, "", 0)
+        if listed is None:
+            return
+        every = np.asarray([row_of(item_id) for item_id in listed.items], dtype=np.int64)
+        known = (every >= 0) & ((texts is not None) | (every < memory.num_items))
+        rows = every[known]
+        if len(rows) > 1 and (rows == target).any():
+            beside = self._blend.described(memory, question, said, rows)
+            looked = int(np.count_nonzero(known[: listed.looked]))
+            yield recorded(rows, beside, listed.name, looked)
 
 
 def _question(memory: FastMemory, events: Observed, texts: Texts | None) -> Question:

@@ -22,8 +22,8 @@ from service.errors import CorruptEntry
 from service.storage.connections import answering
 from service.storage.keys import Keys
 
-FORMAT, OF_ANSWER = 1, 2
-"""The second format is the first one, of a lesson whose candidates an answer showed."""
+OF_ALL, OF_ANSWER = 3, 4
+"""What packed lessons begin with: of all candidates, and of those that an answer showed."""
 
 Told = tuple[Position, bytes]
 """Where a lesson's event stands in the log, and the packed lesson."""
@@ -33,7 +33,7 @@ _PLACES = 1 << 20
 _LEVEL = 3
 _PAGE = 64
 
-_Packed = tuple[int, tuple[str, ...], str, tuple[str, ...], tuple[str, ...], int, bytes]
+_Packed = tuple[tuple[str, ...], str, tuple[str, ...], tuple[str, ...], int, bytes, str, int]
 _decoder = msgspec.msgpack.Decoder(_Packed)
 _many = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
 
@@ -41,9 +41,17 @@ _many = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
 def pack(lesson: Recorded) -> bytes:
     """One lesson. Features lie column by column: most columns are nearly all zeros."""
     columns = np.ascontiguousarray(lesson.features.T, dtype="<f2").tobytes()
-    fields = (lesson.sources, lesson.type, lesson.history, lesson.items, lesson.target, columns)
-    version = OF_ANSWER if lesson.answer else FORMAT
-    return zlib.compress(msgspec.msgpack.encode((version, *fields)), _LEVEL)
+    fields: _Packed = (
+        lesson.sources, lesson.type, lesson.history, lesson.items, lesson.target, columns,
+        lesson.answer, lesson.looked,
+    )  # fmt: skip
+    kind = OF_ANSWER if lesson.answer else OF_ALL
+    return bytes((kind,)) + zlib.compress(msgspec.msgpack.encode(fields), _LEVEL)
+
+
+def is_of_answer(data: bytes) -> bool:
+    """Whether packed bytes are a lesson of what an answer showed, without unpacking them."""
+    return data[:1] == bytes((OF_ANSWER,))
 
 
 def unpack(data: bytes) -> Recorded:
@@ -53,20 +61,22 @@ def unpack(data: bytes) -> Recorded:
         CorruptEntry: it is none, or of a format this release does not know.
     """
     try:
-        version, sources, kind, history, items, target, columns = _decoder.decode(
-            zlib.decompress(data)
+        if data[:1] not in (bytes((OF_ALL,)), bytes((OF_ANSWER,))):
+            raise ValueError(f"format {data[:1].hex()} is not known")
+        sources, kind, history, items, target, columns, answer, looked = _decoder.decode(
+            zlib.decompress(data[1:])
         )
-        if version not in (FORMAT, OF_ANSWER):
-            raise ValueError(f"format {version} is not known")
         features = np.frombuffer(columns, dtype="<f2").reshape(-1, len(items)).T
         if not 0 <= target < len(items):
             raise ValueError("what came is none of the candidates")
+        if answer and not target < looked <= len(items):
+            raise ValueError("what was taken was not looked at")
         if not np.isfinite(features).all():
             raise ValueError("its features are not finite")
     except (zlib.error, msgspec.DecodeError, ValueError) as error:
         raise CorruptEntry(f"lesson: {error}") from error
-    answer = version == OF_ANSWER
-    return Recorded(sources, kind, history, items, features.astype(np.float16), target, answer)
+    found = features.astype(np.float16)
+    return Recorded(sources, kind, history, items, found, target, answer, looked)
 
 
 def pack_many(lessons: Sequence[Told]) -> bytes:

@@ -10,6 +10,7 @@ import torch
 from models.mixing.features import Features, names, place_of
 from models.mixing.mixer import Lesson, Mixer
 from models.mixing.mixing import Mixing
+from models.mixing.recorded import Recorded
 from tests.models.lessons import SOURCES, lessons
 
 CHOICE, LISTED = 40, 10
@@ -66,6 +67,57 @@ def after_windows(*, answers: bool) -> float:
 def test_what_was_shown_and_not_taken_corrects_the_mixer_that_showed_it() -> None:
     """Of clicks alone it learns as well that what it put first is what people want."""
     assert after_windows(answers=True) > after_windows(answers=False) + 0.08
+
+
+def left_out(mixer: Mixer, seed: int, *, told: bool, size: int = 120) -> list[Lesson]:
+    """What came where the client leaves out most of what the good source speaks for, and says what
+    it has shown, or does not."""
+    random, found, taken = np.random.default_rng(seed), list[Lesson](), 0
+    while taken < size:
+        features, likely = question(random)
+        given = np.argsort(-mixer.scores(features))[:LISTED]
+        praised = features[given, place_of(SOURCES, GOOD)] > 0.6
+        seen = ~(praised & (random.random(LISTED) < 0.8))
+        clicks = seen & (random.random(LISTED) < likely[given])
+        if not clicks.any():
+            continue
+        place, taken = int(np.argmax(clicks)), taken + 1
+        found.append(Lesson(features, given[place : place + 1]))
+        beside = answer_of(features[given], place)
+        seen[place + 2 :] = False
+        cut = beside.as_seen(np.asarray(beside.items)[seen].tolist() if told else None)
+        if cut is not None:
+            found.append(Lesson(cut.features, np.asarray([cut.target]), answer=True))
+    return found
+
+
+def answer_of(features: Features, place: int) -> Recorded:
+    """What was taken from a list, as it is written down."""
+    items = tuple(map(str, range(len(features))))
+    looked, half = min(place + 2, len(items)), features.astype(np.float16)
+    return Recorded(SOURCES, "click", (), items, half, place, "an answer", looked)
+
+
+def test_who_says_what_was_seen_is_not_taught_that_the_rest_was_refused() -> None:
+    liked_by = dict[bool, float]()
+    for told in (True, False):
+        mixing = Mixing.initial(SOURCES)
+        for seed in range(3):
+            mixing, _ = mixing.after(left_out(mixing.mixer, seed, told=told), seed=seed)
+        liked_by[told] = liked(mixing.mixer)
+    assert liked_by[True] > liked_by[False] + 0.04
+
+
+def test_of_an_answer_what_was_seen_stays_in_its_order_with_what_was_taken() -> None:
+    lesson = answer_of(np.arange(12.0, dtype=np.float32).reshape(6, 2), 2)
+    guessed, told = lesson.as_seen(None), lesson.as_seen(["5", "1", "elsewhere"])
+    assert guessed is not None
+    assert told is not None
+    assert (guessed.items, guessed.target) == (("0", "1", "2", "3"), 2)
+    assert (told.items, told.target, told.looked) == (("1", "2", "5"), 1, 3)
+    assert told.features[:, 0].tolist() == [2.0, 4.0, 10.0]
+    assert lesson.as_seen(["2"]) is None
+    assert lesson.as_seen([]) is None
 
 
 def test_they_teach_and_judge_nobody() -> None:

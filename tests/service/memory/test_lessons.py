@@ -23,7 +23,7 @@ from service.errors import CorruptEntry
 from service.settings import Settings
 from service.storage.clock import HOUR_MS, now_ms
 from service.storage.keys import Keys
-from service.storage.lessons import pack, unpack
+from service.storage.lessons import is_of_answer, pack, unpack
 from service.storage.online import Given, OnlineStore
 from service.storage.receipts import OTHER, Receipts
 from tests.service.learner.world import clicks, post
@@ -125,22 +125,25 @@ def ways_of(*users: str) -> list[Interaction]:
 def test_of_an_answer_what_was_taken_is_held_against_what_was_seen_beside(
     generous: Settings,
 ) -> None:
-    """Down to the one below it; of items that the memory knows; under the event's own name."""
+    """All of it, and how far down it was looked at; of items that the memory knows; under the
+    event's own name."""
     with opened(generous) as world:
         keeper = world.keeper()
         post(generous, ways_of("one", "two"))
         settle(keeper)
         before = len(told(world))
-        taken = Interaction(
-            "u", "c", "click", 50_000, "e", recommendation_id=answer(world, "dxcabd")
-        )
+        id_ = answer(world, "dxcab")
+        taken = Interaction("u", "c", "click", 50_000, "e", recommendation_id=id_)
         last = post(generous, [taken])
         settle(keeper)
         (whole_at, whole), (at, found) = told(world)[before:]
         assert whole_at == at == last
         lesson, ordinary = unpack(found), unpack(whole)
-        assert (lesson.answer, lesson.items, lesson.target) == (True, ("d", "c", "a"), 1)
-        assert (ordinary.answer, ordinary.items[ordinary.target]) == (False, "c")
+        receipt = Receipts(world.stores.secret()).read(id_)
+        assert receipt is not None
+        assert lesson.answer == receipt.nonce
+        assert (lesson.items, lesson.target, lesson.looked) == (("d", "c", "a", "b"), 1, 3)
+        assert (ordinary.answer, ordinary.items[ordinary.target]) == ("", "c")
         assert lesson.history == ordinary.history
         places = [ordinary.items.index(item) for item in lesson.items]
         assert np.array_equal(lesson.features, ordinary.features[places])
@@ -257,12 +260,22 @@ def test_bytes_are_read_back_and_others_are_refused() -> None:
     blend = Blend.of()
     features = np.random.default_rng(0).random((3, 41)).astype(np.float16)
     lesson = Recorded(blend.names, "click", ("a",), ("b", "c", "d"), features, 2)
-    for one in (lesson, replace(lesson, answer=True)):
+    listed = replace(lesson, answer="an answer", looked=3)
+    for one in (lesson, listed):
         found = unpack(pack(one))
         assert (found.sources, found.items, found.target) == (lesson.sources, lesson.items, 2)
-        assert found.answer == one.answer
+        assert (found.answer, found.looked) == (one.answer, one.looked)
+        assert is_of_answer(pack(one)) == bool(one.answer)
         assert np.array_equal(found.features, features)
-    for broken in (b"", b"junk", pack(lesson)[:-5], pack(replace(lesson, target=3))):
+    for broken in (
+        b"",
+        b"junk",
+        pack(lesson)[1:],
+        pack(lesson)[:-5],
+        pack(replace(lesson, target=3)),
+        pack(replace(listed, looked=2)),
+        pack(replace(listed, looked=4)),
+    ):
         with pytest.raises(CorruptEntry):
             unpack(broken)
 
