@@ -11,9 +11,9 @@ import structlog
 from models.content.features import Vectoriser
 from models.content.neighbours import ContentIndex
 from models.sources import CONTENT
-from service.content_section import ContentSettings
 from service.domain.catalogue import Item
 from service.errors import Unavailable
+from service.sections import ContentSettings
 from service.settings import Settings
 from service.storage.catalogue import CatalogueStore
 from service.vectoriser import make_vectoriser, read_items

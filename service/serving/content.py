@@ -23,9 +23,9 @@ from models.content.features import Row, Vectoriser, stacked
 from models.content.neighbours import ContentIndex
 from models.content.tower import Tower, foretold
 from models.vocabulary import Vocabulary
-from service.content_section import ContentSettings
 from service.domain.catalogue import Item
 from service.logs import get_logger
+from service.sections import ContentSettings
 from service.serving.content_newcomers import NOBODY, Newcomers
 from service.serving.model import ServingModel
 from service.telemetry import Metrics

@@ -13,11 +13,11 @@ from sqlalchemy import create_engine
 from structlog.testing import capture_logs
 
 from models.content.features import Content, HashedTokens, Row
-from service.content_section import ContentSettings
 from service.domain.catalogue import Item
 from service.domain.interactions import Interaction
 from service.memory.process import run
 from service.memory.reading import Reader, reading
+from service.sections import ContentSettings
 from service.settings import Settings
 from service.storage.catalogue import CatalogueStore
 from service.storage.keys import Keys

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from models.content.features import Content, HashedTokens, Row
 from models.continual.state import LearningState
 from models.continual.window import learn_window
-from service.content_section import ContentSettings
 from service.domain.catalogue import Item
 from service.domain.interactions import START
 from service.domain.versions import Origin, VersionRecord, VersionStatus
+from service.sections import ContentSettings
 from service.serving.catalogue import CatalogueView
 from service.serving.content import ContentFeed
 from service.serving.content_newcomers import NOBODY, Newcomers
