@@ -2,7 +2,8 @@
 
 One worker each, as many connections each, in interleaved rounds of one run, asked by the same raw
 client. The reference answers the bytes of a recommendation without making them. The model knows
-10,000 items; histories hold 20.
+10,000 items; histories hold 20. What is mixed is asked of a second api with a fast memory beside
+it, which is idle by then; the first has none, and its network answers alone.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +39,23 @@ ROUND_S = 1.0
 
 def run() -> Iterator[Figure]:
     """The hot routes; ratios to the plain route."""
-    with replica() as (settings, _), _reference() as reference_port:
+    with (
+        replica() as (settings, _),
+        replica(remembering=True) as (mixing, _),
+        _reference() as reference_port,
+    ):
         post_histories(settings.port)
+        post_histories(mixing.port)
+        _await_memory(mixing.port)
         wanted = "/v1/users/u{n}/recommendations?limit=20"
         ways = {
             "plain Starlette route": (reference_port, [get("/")]),
             "recommendations, a user with history": (
                 settings.port,
+                [get(wanted.format(n=n)) for n in range(USERS)],
+            ),
+            "recommendations, a user with history, mixed": (
+                mixing.port,
                 [get(wanted.format(n=n)) for n in range(USERS)],
             ),
             "recommendations, an unknown user": (
@@ -160,8 +172,14 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 @contextmanager
-def replica(versions: int = 1) -> Iterator[tuple[Settings, Sequence[int]]]:
-    """An api in a process of its own, with an embedded log, SQLite and published versions."""
+def replica(
+    versions: int = 1, *, remembering: bool = False
+) -> Iterator[tuple[Settings, Sequence[int]]]:
+    """An api in a process of its own, with an embedded log, SQLite and published versions.
+
+    Args:
+        remembering: with a fast memory, in a process of its own as well.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="freshet-bench-") as directory,
         EmbeddedRedis(Path(directory), fsync="everysec") as server,
@@ -176,18 +194,23 @@ def replica(versions: int = 1) -> Iterator[tuple[Settings, Sequence[int]]]:
         published = _publish(settings, versions)
         with _process(partial(_serve, settings), settings.port, "/readyz"):
             _await_version(settings.port, published[-1])
-            yield settings, published
+            with _running(partial(_remember, settings)) if remembering else nullcontext():
+                yield settings, published
 
 
 def post_histories(port: int) -> None:
     """Give every user a history of 20 items."""
     for first in range(0, USERS, 50):
         events = [
-            {"user_id": f"u{user}", "item_id": f"i{(user * 17 + n * 29) % ITEMS}"}
+            {"user_id": f"u{user}", "item_id": _item_of(user, n)}
             for user in range(first, first + 50)
             for n in range(HISTORY)
         ]
         call(port, "POST", "/v1/events", {"events": events})
+
+
+def _item_of(user: int, step: int) -> str:
+    return f"i{(user * 17 + step * 29) % ITEMS}"
 
 
 def call(port: int, method: str, path: str, body: Any = None) -> Any:
@@ -252,15 +275,21 @@ def _reference() -> Iterator[int]:
 
 @contextmanager
 def _process(target: Callable[[], None], port: int, path: str) -> Iterator[None]:
-    process = multiprocessing.get_context("spawn").Process(target=target, daemon=True)
-    process.start()
-    try:
+    with _running(target) as process:
         until = time.monotonic() + 120
         while not _answers(port, path):
             if time.monotonic() > until or not process.is_alive():
                 raise RuntimeError("the server did not start")
             time.sleep(0.1)
         yield
+
+
+@contextmanager
+def _running(target: Callable[[], None]) -> Iterator[BaseProcess]:
+    process = multiprocessing.get_context("spawn").Process(target=target, daemon=True)
+    process.start()
+    try:
+        yield process
     finally:
         process.kill()
         process.join()
@@ -280,6 +309,24 @@ def _await_version(port: int, version: int) -> None:
         if time.monotonic() > until:
             raise RuntimeError(f"version {version} was not taken")
         time.sleep(0.01)
+
+
+def _await_memory(port: int) -> None:
+    """Wait until the api has mirrored all that `post_histories` has told."""
+    told = len({_item_of(user, step) for user in range(USERS) for step in range(HISTORY)})
+    until = time.monotonic() + 60
+    while call(port, "GET", "/v1/admin/status")["mirror"]["items"] < told:
+        if time.monotonic() > until:
+            raise RuntimeError("the memory did not catch up")
+        time.sleep(0.1)
+
+
+def _remember(settings: Settings) -> None:
+    from service import logs
+    from service.memory.process import run as remember
+
+    logs.configure(settings)
+    remember(settings)
 
 
 def _serve(settings: Settings) -> None:
