@@ -89,22 +89,26 @@ class Mixing:
     def after(self, lessons: Sequence[Lesson], *, seed: int) -> tuple[Mixing, MixingReport]:
         """What it is after the lessons of an update, the latest last.
 
-        The experts are judged by every lesson before anything is learned from it. The trained mixer
-        is taken unless it does worse by more than the margin on lessons that did not teach it, or
-        is no number. Lessons of answers teach and judge nobody: an answer shows what the mixer held
-        for the best, so among its items the mixer is right too easily, and the others too rarely.
+        One lesson in five judges and does not teach. The trained mixer is taken unless it does
+        worse by more than the margin on those, or is no number. The experts are judged by every
+        lesson, none of which whom they judge has learned from: the mixer as it was by those that
+        teach, the one that is taken by the others. So it leads as soon as it is worth it, and not
+        one update later. Lessons of answers teach and judge nobody: an answer shows what the mixer
+        held for the best, so among its items the mixer is right too easily, and the others too
+        rarely.
         """
-        whole = [lesson for lesson in lessons if not lesson.answer]
-        experts = self.experts.after([self._gains(lesson) for lesson in whole])
         judges, taught = _parted(lessons)
         trained = self.mixer.trained(taught, seed=seed)
         before, after = (_mean_rank(mixer, judges) for mixer in (self.mixer, trained))
         kept = len(judges) < ENOUGH or after >= before * (1.0 - MARGIN)
         kept = kept and bool(torch.isfinite(trained.weights).all())
         mixer = trained if kept else self.mixer
+        experts = self.experts
+        for judged, theirs in ((self.mixer, taught), (mixer, judges)):
+            experts = experts.after([_gains(judged, one) for one in theirs if not one.answer])
         report = MixingReport(
             lessons=len(lessons),
-            answers=len(lessons) - len(whole),
+            answers=sum(lesson.answer for lesson in lessons),
             judged_by=len(judges),
             before=before,
             after=after,
@@ -114,15 +118,6 @@ class Mixing:
             speaks=mixer.speaks(judges or taught),
         )
         return Mixing(mixer, experts), report
-
-    def _gains(self, lesson: Lesson) -> dict[str, float]:
-        """What each expert earns by a lesson: the best reciprocal rank of what came."""
-        gains = {MIXER: _reciprocal(self.mixer.scores(lesson.features), lesson)}
-        for source in self.sources:
-            said = lesson.features[lesson.targets, place_of_rank(self.sources, source)]
-            rank = float(said.max())
-            gains[source] = rank if rank * LIST >= 0.999 else 0.0
-        return gains
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it by name."""
@@ -159,6 +154,16 @@ class Mixing:
             int(questions),
         )
         return cls(Mixer.load(sources, tensors, features), experts)
+
+
+def _gains(mixer: Mixer, lesson: Lesson) -> dict[str, float]:
+    """What each expert earns by a lesson: the best reciprocal rank of what came."""
+    gains = {MIXER: _reciprocal(mixer.scores(lesson.features), lesson)}
+    for source in mixer.sources:
+        said = lesson.features[lesson.targets, place_of_rank(mixer.sources, source)]
+        rank = float(said.max())
+        gains[source] = rank if rank * LIST >= 0.999 else 0.0
+    return gains
 
 
 def _parted(lessons: Sequence[Lesson]) -> tuple[list[Lesson], list[Lesson]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.mixing.features import BY_SOURCE, place_of_rank
+from models.mixing.features import BY_SOURCE, names, place_of_rank
 from models.mixing.hedge import MIXER, Experts
 from models.mixing.mixer import Lesson, Mixer
 from models.mixing.mixing import ENOUGH, LIST, Mixing
@@ -80,6 +80,20 @@ def test_too_few_judge_nothing() -> None:
     _, report = Mixing.initial(SOURCES).after(misleading, seed=0)
     assert report.kept
     assert Mixing.initial(SOURCES).after([], seed=0)[1].lessons == 0
+
+
+def test_a_mixer_leads_as_soon_as_what_it_has_learned_is_better_than_anybody_alone() -> None:
+    moment = names(SOURCES).index("length")
+    by_turns = lessons(1, 300, {"second"}), lessons(2, 300, {"third"})
+    for whose, ones in enumerate(by_turns):
+        for one in ones:
+            one.features[:, moment] = whose  # the moment says who will be right
+    told = [one for pair in zip(*by_turns, strict=True) for one in pair]
+    mixing, report = Mixing.initial(SOURCES).after(told, seed=0)
+
+    assert report.before < 0.65 < 0.8 < report.after
+    assert report.leader == MIXER
+    assert mixing.experts.earned[0] > max(mixing.experts.earned[1:])
 
 
 def test_gains_are_reciprocal_ranks_within_the_list() -> None:
