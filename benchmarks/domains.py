@@ -45,8 +45,8 @@ def run() -> Iterator[Figure]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for name, made in (("news", news), ("deals", deals), ("places", places)):
-            yield from _figures(name, _stream(made))
+        for name, made in DOMAINS.items():
+            yield from _figures(name, stream(made, STRETCHES))
     finally:
         torch.set_num_threads(threads)
 
@@ -103,11 +103,19 @@ def places(random: np.random.Generator) -> Iterator[Event]:
         yield at_s, f"person-{person}", f"place-{home[person]}-{place}"
 
 
+DOMAINS: dict[str, Callable[[np.random.Generator], Iterator[Event]]] = {
+    "news": news,
+    "deals": deals,
+    "places": places,
+}
+
+
 def _draw(random: np.random.Generator, weights: np.ndarray) -> int:
     return int(random.choice(len(weights), p=weights / weights.sum()))
 
 
-def _stream(made: Callable[[np.random.Generator], Iterator[Event]]) -> Stream:
+def stream(made: Callable[[np.random.Generator], Iterator[Event]], stretches: int) -> Stream:
+    """One of them, each period cut into so many stretches."""
     events = sorted(made(np.random.default_rng(0)))
     columns = Columns(
         user_ids=[user for _, user, _ in events],
@@ -117,23 +125,29 @@ def _stream(made: Callable[[np.random.Generator], Iterator[Event]]) -> Stream:
         types=["click"] * len(events),
         periods=[None] * len(events),
     )
-    return Stream(columns, num_periods=PERIODS, micro_windows=STRETCHES)
+    return Stream(columns, num_periods=PERIODS, micro_windows=stretches)
 
 
-def _figures(domain: str, stream: Stream) -> Iterator[Figure]:
+def _figures(domain: str, asked: Stream) -> Iterator[Figure]:
     names = tuple(SOURCES)
-    whole = _recall(stream, Mixture, names)
+    whole = recall(asked, Mixture, names)
     yield Figure(f"{domain}: all sources", whole, "recall")
     for name in names:
-        alone = _recall(stream, partial(SourceAlone, name), names)
+        alone = recall(asked, partial(SourceAlone, name), names)
         yield Figure(f"{domain}: {name} alone", alone, "recall", alone / whole, "all sources")
     for name in DOUBTED:
-        without = _recall(stream, Mixture, tuple(one for one in names if one != name))
+        without = recall(asked, Mixture, tuple(one for one in names if one != name))
         yield Figure(f"{domain}: without {name}", without, "recall", without / whole, "all sources")
 
 
-def _recall(stream: Stream, arm: Callable[[ArmSetup], object], sources: tuple[str, ...]) -> float:
-    setup = ArmSetup(config=CONFIG, sources=sources, weights_windows=UPDATES)
+def recall(
+    asked: Stream,
+    arm: Callable[[ArmSetup], object],
+    sources: tuple[str, ...] = tuple(SOURCES),
+    updates: int = UPDATES,
+) -> float:
+    """Recall@20 of an arm whose weights and mixer learn so often in a period."""
+    setup = ArmSetup(config=CONFIG, sources=sources, weights_windows=updates)
     kind = ArmKind("asked", "the arm that is asked", arm)  # type: ignore[arg-type]
-    done = evaluate(stream, [kind], setup, clock=lambda: 0.0, share=SHARE)
+    done = evaluate(asked, [kind], setup, clock=lambda: 0.0, share=SHARE)
     return headline(done.runs["asked"], done.asked, "strict")
