@@ -161,7 +161,7 @@ class Selection:
         self._query = query
         self._eligible = eligible
         self._vectors = vectors
-        self._used: set[str] = set()
+        self._held: set[str] = set()
         self._caps = Caps(eligible.view, query.max_per_category)
         self._plain = not query.rules.boosts and not query.diversity
 
@@ -183,16 +183,19 @@ class Selection:
         for item_id, score in self._arranged(self._candidates(ranked)):
             if self._caps.admit(item_id):
                 self.items.append(RecommendedItem(item_id, score, source))
+                self._held.add(item_id)
                 places -= 1
                 if not places:
                     return
 
     def _candidates(self, ranked: Iterable[Scored]) -> Iterator[Scored]:
-        used, allows = self._used, self._eligible.allows
+        """What may be allowed, each once. What is looked at and not taken, the next source may
+        still bring in."""
+        met, allows = self._held.copy(), self._eligible.allows
         for scored in ranked:
             item_id = scored[0]
-            if item_id not in used and allows(item_id):
-                used.add(item_id)
+            if item_id not in met and allows(item_id):
+                met.add(item_id)
                 yield scored
 
     def _arranged(self, candidates: Iterator[Scored]) -> Iterator[Scored]:

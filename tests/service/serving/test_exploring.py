@@ -245,3 +245,19 @@ def test_the_settings_say_what_is_explored(
     found = explored(answer)
     assert any(one in ITEMS for one in found) == bool(draws)
     assert any(one not in ITEMS for one in found) == bool(new)
+
+
+def test_what_might_have_been_explored_is_boosted_and_made_diverse_all_the_same(
+    redis_url: str, model: ServingModel
+) -> None:
+    """Exploring takes its places and nothing else: what it has looked at stands where it would."""
+    on_sale = [Item(one, tags=("sale",), published_ms=10**12, revision=1) for one in ITEMS[30:]]
+    unknown = replace(model, events=torch.zeros_like(model.events))
+    boosting = Rules.of([Rule("tags", frozenset({"sale"}), 100.0)])
+    for query in (replace(QUERY, rules=boosting), replace(QUERY, diversity=1e-9)):
+        plain = answers(redis_url, unknown, None, [query], on_sale)[0]
+        found = answers(redis_url, unknown, explorer(0.1, NEW), [query], on_sale)[0]
+        chosen = set(explored(found))
+        others = [item.item_id for item in found.items if item.source == MODEL]
+        assert len(chosen) == 2
+        assert others == [one.item_id for one in plain.items if one.item_id not in chosen][:18]
