@@ -77,8 +77,8 @@ async def post_recommendations(request: Request) -> Response:
     responses=says(RecommendationOut, 200, 404, 422),
 )
 async def get_similar(request: Request) -> Response:
-    """Items close to this one by what was learned, or by what both say of themselves; filled like
-    every answer."""
+    """Items close to this one by what was learned, by what both say of themselves or by who was
+    met together with it; filled like every answer."""
     services = services_of(request)
     item_id = read_path_id(request, "item_id")
     asked = read_query(request, SIMILAR_PARAMS)

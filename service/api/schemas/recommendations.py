@@ -48,7 +48,8 @@ By = Annotated[
         {
             "type": "string",
             "enum": [by.value for by in SimilarBy],
-            "description": "`vectors`: what was learned; `content`: title, description, labels",
+            "description": "`vectors`: what was learned; `content`: title, description, labels;"
+            " `covisits`: what was met with it",
         }
     ),
 ]
