@@ -91,9 +91,10 @@ class ListsFeed:
         return self._counted_at is not None and told_at <= self._counted_at
 
     async def reach_back(self, lists: FallbackLists) -> bool:
-        """Read on behind the oldest items of `lists`.
+        """Read on behind the oldest items of `lists`, as far again as is known, or a page.
 
-        For answers that all lists left short: an item that only old events named is there.
+        For answers that all lists left short: an item that only old events named is there. Each
+        reading makes them anew, so that there are few readings, however many items there are.
 
         Returns:
             Whether the lists hold more than `lists` now.
@@ -103,18 +104,27 @@ class ListsFeed:
                 return True
             if self._older_end or len(lists.first_seen) < self._settings.lists_size:
                 return False
-            skip = len(lists.first_seen) + len(lists.older)
             try:
-                page = await self._popularity.first_seen(_PAGE, skip=skip)
+                found, is_end = await self._behind(len(lists.first_seen) + len(lists.older))
             except Unavailable:
                 return False
             if self._lists is not lists:  # counted anew meanwhile
                 return True
             if not lists.older:
                 self._older_from = time.monotonic()
-            self._older_end = len(page) < _PAGE
-            self._lists = replace(lists, older=lists.older + tuple((ms, item) for item, ms in page))
-            return bool(page)
+            self._older_end = is_end
+            self._lists = replace(lists, older=lists.older + found)
+            return bool(found)
+
+    async def _behind(self, known: int) -> tuple[tuple[Dated, ...], bool]:
+        """Items behind the latest `known`, as many again or a page, and whether these are all."""
+        found: list[Dated] = []
+        is_end = False
+        while not is_end and len(found) < max(known, _PAGE):
+            page = await self._popularity.first_seen(_PAGE, skip=known + len(found))
+            found += ((ms, item) for item, ms in page)
+            is_end = len(page) < _PAGE
+        return tuple(found), is_end
 
     async def named(self, item_ids: Sequence[str]) -> dict[str, int]:
         """Of those that any event has named: the time of the first one, in Unix milliseconds.

@@ -142,3 +142,19 @@ async def test_those_who_wait_share_a_count_and_counts_keep_their_distance(
     assert named > 10
     assert asked >= 8
     assert replica.popularity.times <= 2 + (time.monotonic() - started) / 0.1
+
+
+async def test_a_short_answer_reads_all_there_is_in_a_few_readings(
+    replica: Replica, redis_client: redis.Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.serving.lists._PAGE", 50)
+    latest = now_ms()
+    named = {f"old{number}": latest - number for number in range(9_000)}
+    redis_client.zadd(keys.first_seen, named)
+    await replica.lists.refresh()
+    readings = 0
+    while await replica.lists.reach_back(replica.lists.lists):
+        readings += 1
+    lists = replica.lists.lists
+    assert [item for _, item in (*lists.first_seen, *lists.older)] == list(named)
+    assert readings == 4
