@@ -9,15 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from models.content.neighbours import ContentIndex, Ints
 from models.vocabulary import Vocabulary
 
-Bools = npt.NDArray[np.bool_]
-
 NONE = -1
-EVERY = slice(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +60,17 @@ class Texts:
         rows = self._rows[places]
         return np.where(rows == NONE, self._size + places, rows)
 
-    def chosen(self, rows: Bools, places: Ints | slice = EVERY) -> Bools:
-        """Of places of the index, what is told by row [n]; all that stand behind those are."""
-        told = np.ones(self._size + 1, dtype=np.bool_)  # NONE is the last of them
-        told[: len(rows)] = rows
-        return told[self._rows[places]]
-
     def places(self, rows: Ints) -> Ints:
         """Places [n] in the index of rows below their number; NONE for those without text."""
         return self._places[rows]
 
-    def row(self, item_id: str) -> int:
-        """Where an item stands; NONE where it has neither row nor text."""
-        place = self.index.items.row(item_id)
-        row = self._items.row(item_id)
-        return self._size + place if row == NONE != place else row
+    def rows_of(self, item_ids: Sequence[str]) -> Ints:
+        """Where items [n] stand; NONE for those that have neither row nor text."""
+        rows = self._items.rows(item_ids)
+        strange = np.flatnonzero(rows == NONE)
+        places = self.index.items.rows(item_ids[at] for at in strange.tolist())
+        rows[strange] = np.where(places == NONE, NONE, self._size + places)
+        return rows
 
     def id(self, row: int) -> str:
         """The item of a row, of its own or behind the last."""

@@ -61,10 +61,12 @@ class Blend:
             network: what the network says; None where it has nothing to say.
         """
         said = proposals(self.sources, memory, question)
-        best = None if network is None else network.best(self.top)
-        items = union([*said.values(), *([] if best is None else [best])], self.top)
+        best = self._best(said)
+        likely = NOTHING if network is None else network.best(self.top)
+        items = union([*best.values(), likely.items])
         said[NETWORK] = _of_network(network, items)
-        return Candidates(items, describe(memory, question, items, said, self.top)), said
+        best[NETWORK] = said[NETWORK].best(self.top)
+        return Candidates(items, describe(memory, question, items, said, best)), said
 
     def described(
         self, memory: FastMemory, question: Question, said: Mapping[str, Proposal], items: Ints
@@ -74,8 +76,12 @@ class Blend:
         Args:
             said: what each source said, from the draft.
         """
-        every = np.union1d(union(list(said.values()), self.top), items)
-        return describe(memory, question, every, said, self.top)[np.searchsorted(every, items)]
+        best = self._best(said)
+        every = union([*best.values(), items])
+        return describe(memory, question, every, said, best)[np.searchsorted(every, items)]
+
+    def _best(self, said: Mapping[str, Proposal]) -> dict[str, Ints]:
+        return {name: proposal.best(self.top) for name, proposal in said.items()}
 
 
 def _of_network(network: Ranking | None, items: Ints) -> Proposal:

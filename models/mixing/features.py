@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from models.sources.question import (
     Ints,
     Proposal,
     Question,
-    greatest,
+    are_first,
     hour_affinity,
 )
 
@@ -57,28 +57,35 @@ def place_of_rank(sources: Sequence[str], source: str) -> int:
     return place_of(sources, source) + BY_SOURCE.index("rank")
 
 
-def union(proposals: Sequence[Proposal], top: int) -> Ints:
-    """The `top` best of each, each once, ascending; of equal ones the lower rows."""
-    parts = [proposal.items[greatest(proposal.scores, top)] for proposal in proposals]
+def union(parts: Iterable[Ints]) -> Ints:
+    """The items of all parts, each once, ascending."""
     items = np.sort(np.concatenate([NOTHING.items, *parts]))
-    return items[np.diff(items, prepend=-1) > 0]
+    return items[are_first(items)]
 
 
 def describe(
-    memory: FastMemory, question: Question, items: Ints, proposals: Mapping[str, Proposal], top: int
+    memory: FastMemory,
+    question: Question,
+    items: Ints,
+    proposals: Mapping[str, Proposal],
+    best: Mapping[str, Ints],
 ) -> Features:
     """What the mixer is told of candidates [C, F], in the order of `names`.
 
     By source: its score as a share s of its greatest, max(1 + ln s / 8, 0), and 1/rank among its
-    `top` best; 0 where it says nothing. Of the item: ln(1 + count)/4 at each of the memory's rates,
+    best; 0 where it says nothing. Of the item: ln(1 + count)/4 at each of the memory's rates,
     ln(1 + events)/8 and ln(1 + hours since the latest)/8. Of item and history: whether it is in it,
     1/steps to where it was last, ln(1 + times), 1/(1 + ln(1 + minutes)) since, and how near to this
     hour of the day it was taken (`hour_affinity`), in the mean over its times. Of the moment:
     ln(1 + length of the history)/4 and ln(1 + hours since its end)/8.
+
+    Args:
+        items: [C], ascending.
+        best: the best items of each source, best first, which are all among the candidates.
     """
     said = len(proposals) * len(BY_SOURCE)
     found = np.empty((len(items), len(names(tuple(proposals)))), dtype=np.float32)
-    found[:, :said] = _by_source(list(proposals.values()), items, top)
+    found[:, :said] = _by_source(list(proposals.values()), items, list(best.values()))
     at_item, at_pair = said + len(OF_ITEM), said + len(OF_ITEM) + len(OF_PAIR)
     found[:, said:at_item] = _of_item(memory, question, items)
     found[:, at_item:at_pair] = _of_pair(question, items)
@@ -94,27 +101,23 @@ def source_columns(proposal: Proposal, items: Ints, top: int) -> Features:
     """
     known = items >= 0
     all_of_them = np.union1d(items[known], proposal.items)
-    columns = _by_source([proposal], all_of_them, top)
+    columns = _by_source([proposal], all_of_them, [proposal.best(top)])
     found: Features = np.zeros((len(items), len(BY_SOURCE)), dtype=np.float32)
     found[known] = columns[np.searchsorted(all_of_them, items[known])]
     return found
 
 
-def _by_source(proposals: Sequence[Proposal], items: Ints, top: int) -> Features:
-    """[C, 3S], of all sources at once: there are many, and each says little.
-
-    The best of a source are all among the candidates, so ranks among these are ranks among all.
-    """
+def _by_source(proposals: Sequence[Proposal], items: Ints, best: Sequence[Ints]) -> Features:
+    """[C, 3S], of all sources at once: there are many, and each says little."""
     found = np.zeros((len(items), len(proposals), len(BY_SOURCE)), dtype=np.float32)
     scores = _laid_out(proposals, items)
     greatest_of = scores.max(axis=1, initial=0.0)
-    share = scores / np.where(greatest_of > 0.0, greatest_of, 1.0)[:, None]
+    share = (scores / np.where(greatest_of > 0.0, greatest_of, 1.0)[:, None]).astype(np.float32)
     found[:, :, 0] = share.T
     found[:, :, 1] = np.maximum(1.0 + np.log(np.maximum(share, 1e-9)) / _FLOOR, 0.0).T
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
-    source = np.arange(len(proposals))[:, None]
-    rank = 1.0 + np.arange(best.shape[1])
-    found[best, source, 2] = np.where(scores[source, best] > 0.0, 1.0 / rank, 0.0)
+    source = np.repeat(np.arange(len(best)), [len(its) for its in best])
+    rank = np.concatenate([np.arange(1.0, 1.0 + len(its)) for its in best])
+    found[np.searchsorted(items, np.concatenate(best)), source, 2] = 1.0 / rank
     return found.reshape(len(items), len(proposals) * len(BY_SOURCE))
 
 

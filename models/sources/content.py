@@ -29,9 +29,10 @@ class Content:
             return NOTHING
         weights = 1.0 / question.steps[-self.reach :]
         places, scores = texts.index.alike(texts.places(items), weights)
-        few = texts.chosen(memory.counts.events[: memory.num_items] < texts.few, places)
-        places, scores = places[few], scores[few]
+        rows = texts.rows(places)
+        met = np.minimum(rows, memory.num_items - 1)  # whoever stands behind it never happened
+        few = (rows > met) | (memory.counts.events[met] < texts.few)
+        rows, scores = rows[few], scores[few]
         best = greatest(scores, self.size)
-        rows = texts.rows(places[best])
-        order = np.argsort(rows)
-        return Proposal(rows[order], scores[best[order]])
+        order = np.argsort(rows[best])
+        return Proposal(rows[best[order]], scores[best[order]])

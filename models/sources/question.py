@@ -53,6 +53,11 @@ class Proposal:
     def __len__(self) -> int:
         return len(self.items)
 
+    def best(self, size: int) -> Ints:
+        """The `size` items with the greatest scores, best first; of equal ones the lower rows."""
+        places = greatest(self.scores, size)
+        return self.items[places[np.argsort(-self.scores[places], kind="stable")]]
+
 
 def hour_affinity(age_s: Floats, width_h: float = 2.0) -> Floats:
     """How near to this hour of the day something happened: exp(−(Δh/width)²/2), 1 at the hour.
@@ -68,6 +73,14 @@ def hour_affinity(age_s: Floats, width_h: float = 2.0) -> Floats:
 _FEW = 64
 
 NOTHING = Proposal(np.empty(0, dtype=np.int64), np.empty(0))
+
+
+def among(items: Ints, wanted: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """Where those that are wanted [n] stand among items, which ascend; and which [n] do at all."""
+    place = np.searchsorted(items, wanted)
+    there = place < len(items)
+    there[there] = items[place[there]] == wanted[there]
+    return place, there
 
 
 def summed(items: Rows, scores: Floats, size: int) -> Proposal:
@@ -95,9 +108,15 @@ def _grouped(items: Rows) -> tuple[Ints, Ints, Ints]:
     bits = max(len(items) - 1, 0).bit_length()
     keys = np.sort((items.astype(np.int64) << bits) | np.arange(len(items)))
     order, ordered = keys & ((1 << bits) - 1), keys >> bits
-    first = np.ones(len(items), dtype=bool)
-    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    first = are_first(ordered)
     return ordered[first], np.cumsum(first) - 1, order
+
+
+def are_first(ordered: Rows) -> npt.NDArray[np.bool_]:
+    """Which [n] of what is in order differ from the one before."""
+    first = np.ones(len(ordered), dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return first
 
 
 def greatest(scores: Floats, size: int) -> Ints:

@@ -10,24 +10,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from models.content.texts import Shelf, Texts
 from models.mixing.blend import NETWORK, Blend
 from models.mixing.features import Features, place_of_rank
 from models.mixing.mixing import Mixing
-from models.sources import Proposal, Question
-from models.sources.question import Floats, Ints
+from models.sources import Question
+from models.sources.question import Ints
 from models.vocabulary import Vocabulary
 from service.serving.content_newcomers import Ranked
 from service.serving.crossing import Crossing
+from service.serving.indexed import Indexed, placed
 from service.serving.memory_feed import Mirror
-from service.serving.model import ServingModel
 from service.serving.retrieval import Found, Want
 
 _NAMED = 3
-_BEFORE = 1e-6
 _PACE_S = 60.0
 """Between the items of a history that comes without times."""
 
@@ -91,19 +88,19 @@ class Mixture:
         mirror = self._mirror()
         crossing = self._crossed(mirror.items, want.model.items)
         texts = None if self._shelf is None else self._shelf.texts(mirror.items)
-        network = _Indexed(want, found, mirror, texts, crossing, self._blend.top)
+        network = Indexed(want, found, mirror, texts, crossing, self.top)
         question = _question(want, mirror, texts)
         drafted, said = self._blend.draft(mirror.memory, question, network)
         mixing = want.model.mixing or self._untaught
-        ids, exclude = network.ids(drafted.items), want.eligible.exclude
-        likely = _likely(said[NETWORK], drafted.items)
-        likely[[one in exclude for one in ids]] = 0.0  # only what may be shown
-        scores = _placed(mixing.scores(drafted.features), likely, network.are_new(drafted.items))
+        shown = network.allowed(said[NETWORK], want.eligible.exclude)
+        new = network.are_new(drafted.items)
+        scores = placed(mixing.scores(drafted.features), drafted.items, shown, new)
         order = np.argsort(-scores, kind="stable")
+        ids = network.ids(drafted.items)
         first = list(map(ids.__getitem__, order.tolist()))
         ranked = list(zip(first, scores[order].tolist(), strict=True))
-        spoke = _Spoke(first, drafted.features[order], self._blend.names)
-        return Mixed(_behind(ranked, found.ranked), spoke)
+        spoke = _Spoke(first, order, drafted.features, self._blend.names)
+        return Mixed(_behind(ranked, found.ranked[self.top :]), spoke)
 
     def _crossed(self, items: Vocabulary, learned: Vocabulary) -> Crossing:
         """From the memory's items to a version's; made anew when either is another."""
@@ -146,82 +143,6 @@ class Mixture:
         return found
 
 
-class _Indexed:
-    """What the network says of one question, in rows of the memory and, behind them, of strangers:
-    first those that say something of themselves."""
-
-    def __init__(
-        self,
-        want: Want,
-        found: Found,
-        mirror: Mirror,
-        texts: Texts | None,
-        crossing: Crossing,
-        top: int,
-    ) -> None:
-        self._crossing = crossing
-        self._model: ServingModel = want.model
-        self._items = mirror.items
-        self._size = mirror.memory.num_items
-        self._texts = texts
-        self._end = len(self._items) if texts is None else texts.end
-        self._query = found.query
-        ranked = found.ranked[:top]
-        row_of = self._items.row if texts is None else texts.row
-        rows = np.asarray([row_of(item_id) for item_id, _ in ranked], dtype=np.int64)
-        strange = rows < 0
-        rows[strange] = self._end + np.arange(int(strange.sum()))
-        self._strangers = [ranked[at][0] for at in np.flatnonzero(strange).tolist()]
-        order = np.argsort(rows)
-        self._rows: Ints = rows[order]
-        self._logits: Floats = np.asarray([score for _, score in ranked], dtype=np.float64)[order]
-
-    def ids(self, items: Ints) -> list[str]:
-        """The ids of rows, which ascend."""
-        met, told = np.searchsorted(items, (len(self._items), self._end)).tolist()
-        by_text = () if self._texts is None else map(self._texts.id, items[met:told].tolist())
-        return [
-            *map(self._items.ids.__getitem__, items[:met].tolist()),
-            *by_text,
-            *map(self._strangers.__getitem__, (items[told:] - self._end).tolist()),
-        ]
-
-    def are_new(self, items: Ints) -> npt.NDArray[np.bool_]:
-        """Which [n] have never happened: neither memory nor version knows them."""
-        new = items >= self._size
-        new[new] = self._learned(items[new]) < 0
-        return new
-
-    def _learned(self, items: Ints) -> Ints:
-        """The version's rows, which a stranger may have, too; −1 where it has none."""
-        known = int(np.searchsorted(items, self._size))
-        strangers = self._model.items.rows(self.ids(items[known:]))
-        return np.concatenate((self._crossing.rows(items[:known]), strangers))
-
-    def best(self, k: int) -> Proposal:
-        if not len(self._rows):
-            return Proposal(self._rows, self._logits)
-        return Proposal(self._rows, np.exp(self._logits - self._logits.max()))
-
-    def of(self, items: Ints) -> Floats:
-        logits: Floats = np.full(len(items), -np.inf)
-        if self._query is not None:
-            rows = self._learned(items)
-            known = np.flatnonzero(rows >= 0)
-            with torch.inference_mode():
-                learned = torch.from_numpy(rows[known])
-                found = self._model.vectors.index_select(0, learned) @ self._query
-            logits[known] = found.double().numpy()
-        if len(self._rows):  # whom the version has no row for is ranked all the same
-            place = np.minimum(np.searchsorted(self._rows, items), len(self._rows) - 1)
-            mine = self._rows[place] == items
-            logits[mine] = self._logits[place[mine]]
-        best = logits.max(initial=-np.inf)
-        if not np.isfinite(best):
-            return np.zeros(len(items))
-        return np.asarray(np.exp(logits - best), dtype=np.float64)
-
-
 def _question(want: Want, mirror: Mirror, texts: Texts | None) -> Question:
     rows = mirror.items.rows(want.history)
     known = (rows >= 0) & (rows < mirror.memory.num_items)
@@ -233,38 +154,18 @@ def _question(want: Want, mirror: Mirror, texts: Texts | None) -> Question:
     return Question(rows[known], times[known], now_s, want.user_key, texts)
 
 
-def _likely(said: Proposal, items: Ints) -> Floats:
-    """What was said of candidates [C], 0 of those that it does not name."""
-    likely = np.zeros(len(items))
-    likely[np.searchsorted(items, said.items)] = said.scores
-    return likely
-
-
-def _placed(scores: Floats, network: Floats, new: npt.NDArray[np.bool_]) -> Floats:
-    """Scores [C] of the mixer; those of new items at least as high as of any that the network
-    ranks, and ranks below them."""
-    judged = ~new & (network > 0.0)
-    if not new.any() or not judged.any():
-        return scores
-    order = np.argsort(network[judged], kind="stable")
-    lower, best = network[judged][order], np.maximum.accumulate(scores[judged][order])
-    below = np.searchsorted(lower, network[new], side="left") - 1
-    lifted = best[np.maximum(below, 0)] + _BEFORE * network[new]
-    placed = scores.astype(np.float64)
-    placed[new] = np.where(below >= 0, np.maximum(placed[new], lifted), placed[new])
-    return placed
-
-
 class _Spoke(Mapping[str, tuple[str, ...]]):
     """By candidate, the sources that rank it, the one that ranks it highest first; few are asked
     for, and only when an answer is explained."""
 
-    def __init__(self, ids: Sequence[str], features: Features, names: Sequence[str]) -> None:
-        self._ids, self._features, self._names = ids, features, names
+    def __init__(
+        self, ids: Sequence[str], order: Ints, features: Features, names: Sequence[str]
+    ) -> None:
+        self._ids, self._order, self._features, self._names = ids, order, features, names
 
     def __getitem__(self, item_id: str) -> tuple[str, ...]:
         try:
-            told = self._features[self._ids.index(item_id)]
+            told = self._features[self._order[self._ids.index(item_id)]]
         except ValueError:
             raise KeyError(item_id) from None
         ranks = told[[place_of_rank(self._names, name) for name in self._names]]
@@ -280,6 +181,8 @@ class _Spoke(Mapping[str, tuple[str, ...]]):
 
 def _behind(ranked: Ranked, others: Ranked) -> Ranked:
     """`ranked`, and behind it the `others` that it lacks, their scores moved below its last."""
+    if not others:
+        return ranked
     have = {item_id for item_id, _ in ranked}
     rest = [scored for scored in others if scored[0] not in have]
     if not ranked or not rest:

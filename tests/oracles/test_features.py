@@ -70,8 +70,9 @@ def test_every_candidate_is_described_as_the_formulas_say(size: int) -> None:
     memory, question = crowd(4, items=120), stroll(size, size, 120)
     said = {name: source.propose(memory, question) for name, source in SOURCES.items()}
     said["network"] = Proposal(np.asarray([3, 150, 4_000]), np.asarray([0.25, 1.0, 1e-9]))
-    items = union(list(said.values()), TOP)
-    found = describe(memory, question, items, said, TOP)
+    best = {name: proposal.best(TOP) for name, proposal in said.items()}
+    items = union(best.values())
+    found = describe(memory, question, items, said, best)
     assert found.shape == (len(items), len(names(tuple(said))))
     for line, item in zip(found, items.tolist(), strict=True):
         expected: Told = {}
@@ -86,14 +87,21 @@ def test_the_union_has_the_best_of_each_and_of_equals_the_lower_rows() -> None:
     many = Proposal(np.arange(50), np.repeat([1.0, 2.0], 25))
     few = Proposal(np.asarray([60, 61]), np.asarray([1.0, 1.0]))
     nothing = Proposal(np.empty(0, dtype=np.int64), np.empty(0))
-    assert union([many, nothing, few], 10).tolist() == [*range(25, 35), 60, 61]
-    assert union([many, few], 30).tolist() == [*range(5), *range(25, 50), 60, 61]
-    assert not len(union([nothing], 10))
-    assert not len(union([], 10))
+    assert many.best(30).tolist() == [*range(25, 50), *range(5)]
+    assert union(one.best(10) for one in (many, nothing, few)).tolist() == [*range(25, 35), 60, 61]
+    assert union(one.best(30) for one in (many, few, many)).tolist() == [
+        *range(5),
+        *range(25, 50),
+        60,
+        61,
+    ]
+    assert not len(union([nothing.best(10)]))
+    assert not len(union([]))
 
 
 def test_of_nothing_nothing_is_said() -> None:
     memory = crowd(4, items=120)
     none = np.empty(0, dtype=np.int64)
     said = {"covisits": Proposal(none, np.empty(0))}
-    assert describe(memory, asked([3]), none, said, TOP).shape == (0, len(names(["covisits"])))
+    found = describe(memory, asked([3]), none, said, {"covisits": none})
+    assert found.shape == (0, len(names(["covisits"])))

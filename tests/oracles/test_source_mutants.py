@@ -26,7 +26,7 @@ from models.sources.latest import Latest
 from models.sources.neighbours import Neighbours
 from models.sources.own import Own
 from models.sources.popular import Popular
-from models.sources.question import NOTHING
+from models.sources.question import NOTHING, Ints
 from models.sources.rules import Rules
 from tests.contracts import test_sources as test_contract
 from tests.models.mixing import test_blend, test_hedge, test_mixer, test_mixing
@@ -85,9 +85,9 @@ class Mute:
         return NOTHING
 
 
-def but_one(proposals: Sequence[Proposal], top: int) -> Any:
+def but_one(parts: Sequence[Ints]) -> Any:
     """The last source brings nothing in."""
-    return UNITED(proposals[:-1], top)
+    return UNITED(parts[:-1])
 
 
 def zeroed(width: int) -> Any:
@@ -227,7 +227,7 @@ MUTANTS: list[Mutant] = [
         "what sources say is not told",
         features,
         "_by_source",
-        lambda proposals, items, top: np.zeros((len(items), 3 * len(proposals)), dtype=np.float32),
+        lambda proposals, items, best: np.zeros((len(items), 3 * len(proposals)), dtype=np.float32),
         fuses,
     ),
     ("nothing is told of items", features, "_of_item", zeroed(len(OF_ITEM)), describes),

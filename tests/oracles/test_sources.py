@@ -152,7 +152,7 @@ def content_slowly(memory: FastMemory, question: Question) -> Said:
     query = scaled(query)
     said = {}
     for one, row in rows.items():
-        place = texts.row(one)
+        place = int(texts.rows_of([one])[0])
         if place >= memory.num_items or memory.counts.events[place] < 5.0:
             said[place] = sum(value * query.get(column, 0.0) for column, value in row.items())
     best = sorted(said, key=lambda item: -said[item])[:100]

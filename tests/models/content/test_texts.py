@@ -23,10 +23,8 @@ def index_of(*items: str) -> ContentIndex:
 def test_items_without_a_row_stand_behind_the_last_by_their_place() -> None:
     texts = Texts.of(index_of("a", "new", "b"), Vocabulary(["b", "mute", "a"]), few=5.0)
     assert texts.rows(np.arange(3)).tolist() == [2, 3 + 1, 0]
-    assert texts.chosen(np.array([True, False, False])).tolist() == [False, True, True]
-    assert texts.chosen(np.array([False])).tolist() == [True, True, False], "the rest are behind"
     assert texts.places(np.arange(3)).tolist() == [2, NONE, 0]
-    assert [texts.row(one) for one in ("b", "mute", "a", "new", "never")] == [0, 1, 2, 4, NONE]
+    assert texts.rows_of(["b", "mute", "a", "new", "never"]).tolist() == [0, 1, 2, 4, NONE]
     assert [texts.id(row) for row in (0, 1, 2, 4)] == ["b", "mute", "a", "new"]
     assert texts.end == 6
 
@@ -58,7 +56,8 @@ def test_following_ends_where_looking_up_anew_does(seed: int) -> None:
         assert found.end == anew.end
         assert np.array_equal(found.rows(places), anew.rows(places))
         assert np.array_equal(found.places(rows), anew.places(rows))
-        assert all(found.id(found.row(one)) == one for one in given.items.ids)
+        stands = found.rows_of(given.items.ids).tolist()
+        assert [found.id(row) for row in stands] == list(given.items.ids)
 
 
 def test_what_has_not_changed_is_not_looked_up() -> None:
