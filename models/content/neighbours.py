@@ -19,6 +19,7 @@ import numpy.typing as npt
 from scipy.sparse import csc_matrix, csr_matrix, diags, vstack
 
 from models.content.features import EMPTY, Row, stacked
+from models.ordered import among, are_first
 from models.vocabulary import Vocabulary
 
 Ints = npt.NDArray[np.int64]
@@ -84,9 +85,10 @@ class _Base:
         if len(rows) * _FEW > len(summed):
             return _above_zero(summed)
         rows = np.sort(rows)  # quicker than to look at all of them
-        rows = rows[np.diff(rows, prepend=-1) > 0].astype(np.int64)
-        rows = rows[summed[rows] > 0.0]
-        return rows, summed[rows]
+        rows = rows[are_first(rows)].astype(np.int64)
+        scores = summed[rows]
+        above = scores > 0.0
+        return rows[above], scores[above]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,30 +233,31 @@ class ContentIndex:
             return EMPTY
         return _row(self._raw, place)
 
-    def _weighted_row(self, place: int) -> Row:
-        if self._changed is not None and place in self._changes:
-            return _row(self._changed, int(np.searchsorted(self._places, place)))
-        return _row(self._base.rows, place)
-
     def _query(self, history: Sequence[int] | Ints, weights: Sequence[float] | Floats) -> Row:
         """A history's features, of length one: its weightiest columns alone."""
-        known = np.asarray(history, dtype=np.int64) >= 0
-        rows = [self._weighted_row(place) for place in np.asarray(history)[known].tolist()]
-        if not rows:
-            return EMPTY
-        factors = np.repeat(np.asarray(weights)[known], [len(row.columns) for row in rows])
-        columns, group = np.unique(
-            np.concatenate([row.columns for row in rows]), return_inverse=True
-        )
-        values = np.concatenate([row.values for row in rows]) * factors
+        rows, factors = np.asarray(history, dtype=np.int64), np.asarray(weights)
+        columns, values = self._entries(rows[rows >= 0], factors[rows >= 0])
+        columns, group = np.unique(columns, return_inverse=True)
         sums = np.bincount(group, weights=values, minlength=len(columns))
-        norm = float(np.linalg.norm(sums))
+        norm = float(np.sqrt(sums @ sums))
         if not norm > 0.0:
             return EMPTY
         if len(sums) > _QUERY_TOKENS and not isinstance(self._base.columns, np.ndarray):
             kept = np.sort(np.argpartition(-np.abs(sums), _QUERY_TOKENS)[:_QUERY_TOKENS])
             columns, sums = columns[kept], sums[kept]
         return Row(columns.astype(np.int32), (sums / norm).astype(np.float32))
+
+    def _entries(self, rows: Ints, factors: Floats) -> tuple[Ints, Floats]:
+        """Columns and values of rows, one row after the other, times each row's factor."""
+        if self._changed is None:
+            return _entries(self._base.rows, rows, factors)
+        at, later = among(self._places, rows)
+        parts = (
+            _entries(self._base.rows, rows[~later], factors[~later]),
+            _entries(self._changed, at[later], factors[later]),
+        )
+        columns, values = (np.concatenate(both) for both in zip(*parts, strict=True))
+        return columns, values
 
     def _alike(self, query: Row) -> Found:
         if not len(query.columns):
@@ -272,6 +275,14 @@ class ContentIndex:
 def _row(matrix: csr_matrix, place: int) -> Row:
     span = slice(matrix.indptr[place], matrix.indptr[place + 1])
     return Row(matrix.indices[span], matrix.data[span])
+
+
+def _entries(matrix: csr_matrix, rows: Ints, factors: Floats) -> tuple[Ints, Floats]:
+    starts = matrix.indptr[rows]
+    lengths = matrix.indptr[rows + 1] - starts
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    entries = np.repeat(starts, lengths) + within
+    return matrix.indices[entries], matrix.data[entries] * np.repeat(factors, lengths)
 
 
 def _above_zero(scores: npt.NDArray[Any]) -> Found:

@@ -32,15 +32,14 @@ class Texts:
     _size: int
     """Rows that it had then."""
     _rows: Ints = field(repr=False)
-    """[N] by place in the index; NONE for one without a row."""
+    """[N] by place in the index; of one without a row, the size and the place."""
     _places: Ints = field(repr=False)
     """[size] by row; NONE for one without text."""
 
     @classmethod
     def of(cls, index: ContentIndex, items: Vocabulary, few: float) -> Texts:
         """Looked up item by item."""
-        rows, size = items.rows(index.items.ids), len(items)
-        return cls(index, few, items, size, rows, _inverse(rows, size))
+        return cls._by_row(index, few, items, items.rows(index.items.ids))
 
     def following(self, index: ContentIndex, items: Vocabulary) -> Texts:
         """The same of what index and rows have become; what was known of them is not looked up."""
@@ -49,16 +48,25 @@ class Texts:
         if index is self.index and len(items) == self._size:
             return self
         size, known = len(items), len(self._rows)
-        rows = np.concatenate((self._rows, items.rows(index.items.ids[known:])))
+        told = np.where(self._rows < self._size, self._rows, NONE)
+        rows = np.concatenate((told, items.rows(index.items.ids[known:])))
         fresh = index.items.rows(items.ids[self._size : size])
         there = fresh != NONE
         rows[fresh[there]] = self._size + np.flatnonzero(there)
-        return Texts(index, self.few, items, size, rows, _inverse(rows, size))
+        return self._by_row(index, self.few, items, rows)
+
+    @classmethod
+    def _by_row(cls, index: ContentIndex, few: float, items: Vocabulary, rows: Ints) -> Texts:
+        """Of rows [N] by place, NONE for those without."""
+        size, there = len(items), np.flatnonzero(rows != NONE)
+        places: Ints = np.full(size, NONE, dtype=np.int64)
+        places[rows[there]] = there
+        stands = np.where(rows == NONE, size + np.arange(len(rows)), rows)
+        return cls(index, few, items, size, stands, places)
 
     def rows(self, places: Ints) -> Ints:
         """Rows [n] of places of the index; at or above the number of rows for those without one."""
-        rows = self._rows[places]
-        return np.where(rows == NONE, self._size + places, rows)
+        return self._rows[places]
 
     def places(self, rows: Ints) -> Ints:
         """Places [n] in the index of rows below their number; NONE for those without text."""
@@ -80,13 +88,6 @@ class Texts:
     def end(self) -> int:
         """Above every row that it gives."""
         return self._size + len(self._rows)
-
-
-def _inverse(rows: Ints, size: int) -> Ints:
-    places: Ints = np.full(size, NONE, dtype=np.int64)
-    there = np.flatnonzero(rows != NONE)
-    places[rows[there]] = there
-    return places
 
 
 def _begins(ids: Sequence[str], first: Sequence[str]) -> bool:

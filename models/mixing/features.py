@@ -9,15 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.memory.memory import FastMemory
-from models.sources.question import (
-    NOTHING,
-    Floats,
-    Ints,
-    Proposal,
-    Question,
-    are_first,
-    hour_affinity,
-)
+from models.ordered import among, are_first
+from models.sources.question import NOTHING, Floats, Ints, Proposal, Question, hour_affinity
 
 Features = npt.NDArray[np.float32]
 
@@ -140,13 +133,13 @@ def _laid_out(proposals: Sequence[Proposal], items: Ints) -> Floats:
 
 def _of_item(memory: FastMemory, question: Question, items: Ints) -> Features:
     """An item that the network alone knows has never happened, as far as the memory can tell."""
-    met = items < memory.num_items
-    rows = items[met]
+    met = int(np.searchsorted(items, memory.num_items))
+    rows = items[:met]
     latest = np.zeros(len(items))
-    latest[met] = memory.counts.times[rows]
+    latest[:met] = memory.counts.times[rows]
     found = np.zeros((len(items), len(OF_ITEM)))
-    found[met, :_RATES] = memory.counts.at(rows, question.now_s)
-    found[met, _RATES] = memory.counts.events[rows]
+    found[:met, :_RATES] = memory.counts.at(rows, question.now_s)
+    found[:met, _RATES] = memory.counts.events[rows]
     found[:, _RATES + 1] = np.maximum(question.now_s - latest, 0.0) / 3_600.0
     return (np.log1p(found) / _SCALES).astype(np.float32)
 
@@ -155,8 +148,7 @@ def _of_pair(question: Question, items: Ints) -> Features:
     found = np.zeros((len(items), len(OF_PAIR)), dtype=np.float32)
     if not len(question.items) or not len(items):
         return found
-    place = np.minimum(np.searchsorted(items, question.items), len(items) - 1)
-    mine = items[place] == question.items
+    place, mine = among(items, question.items)
     place = place[mine]
     age_s = np.maximum(question.now_s - question.times[mine], 0.0)
     found[place, 0] = 1.0

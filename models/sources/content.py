@@ -32,7 +32,7 @@ class Content:
         rows = texts.rows(places)
         met = np.minimum(rows, memory.num_items - 1)  # whoever stands behind it never happened
         few = (rows > met) | (memory.counts.events[met] < texts.few)
-        rows, scores = rows[few], scores[few]
-        best = greatest(scores, self.size)
-        order = np.argsort(rows[best])
-        return Proposal(rows[best[order]], scores[best[order]])
+        best = greatest(np.where(few, scores, 0.0), self.size)
+        best = best[few[best]]
+        best = best[np.argsort(rows[best])]
+        return Proposal(rows[best], scores[best])

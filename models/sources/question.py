@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.content.texts import Texts
+from models.ordered import are_first
 
 Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int32] | Ints
@@ -75,14 +76,6 @@ _FEW = 64
 NOTHING = Proposal(np.empty(0, dtype=np.int64), np.empty(0))
 
 
-def among(items: Ints, wanted: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
-    """Where those that are wanted [n] stand among items, which ascend; and which [n] do at all."""
-    place = np.searchsorted(items, wanted)
-    there = place < len(items)
-    there[there] = items[place[there]] == wanted[there]
-    return place, there
-
-
 def summed(items: Rows, scores: Floats, size: int) -> Proposal:
     """Scores added up by item, of which there are `size`; those that have decayed to 0 are none.
 
@@ -110,13 +103,6 @@ def _grouped(items: Rows) -> tuple[Ints, Ints, Ints]:
     order, ordered = keys & ((1 << bits) - 1), keys >> bits
     first = are_first(ordered)
     return ordered[first], np.cumsum(first) - 1, order
-
-
-def are_first(ordered: Rows) -> npt.NDArray[np.bool_]:
-    """Which [n] of what is in order differ from the one before."""
-    first = np.ones(len(ordered), dtype=np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    return first
 
 
 def greatest(scores: Floats, size: int) -> Ints:

@@ -20,7 +20,8 @@ from service.serving.content_newcomers import Ranked
 from service.serving.explain import explain
 from service.serving.exploring import Explorer
 from service.serving.filling import NOTHING_EXPLORED, Explored, Scene, fill, recommendation
-from service.serving.mixture import Mixed, Mixture
+from service.serving.mixed import Mixed
+from service.serving.mixture import Mixture
 from service.serving.retrieval import Found, Want, knows, retrieve
 from service.serving.rules import Eligibility, is_plain
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from models.content.texts import Texts
+from models.ordered import Bools, among
 from models.sources import Proposal
-from models.sources.question import Floats, Ints, among
+from models.sources.question import Floats, Ints
 from service.serving.crossing import Crossing
 from service.serving.memory_feed import Mirror
 from service.serving.model import ServingModel
 from service.serving.retrieval import Found, Want
-
-Bools = npt.NDArray[np.bool_]
 
 _BEFORE = 1e-6
 
@@ -50,28 +48,41 @@ class Indexed:
         self._rows: Ints = rows[order]
         self._logits: Floats = np.asarray([score for _, score in ranked], dtype=np.float64)[order]
 
-    def ids(self, items: Ints) -> list[str]:
-        """The ids of rows, which ascend."""
-        met, told = np.searchsorted(items, (len(self._items), self._end)).tolist()
-        by_text = () if self._texts is None else map(self._texts.id, items[met:told].tolist())
-        return [
-            *map(self._items.ids.__getitem__, items[:met].tolist()),
-            *by_text,
-            *map(self._strangers.__getitem__, (items[told:] - self._end).tolist()),
-        ]
+    def id(self, item: int) -> str:
+        """The id of a row."""
+        if item >= self._end:
+            return self._strangers[item - self._end]
+        return self._items.id(item) if self._texts is None else self._texts.id(item)
 
-    def are_new(self, items: Ints) -> Bools:
+    def placed(
+        self, scores: Floats, items: Ints, said: Proposal, exclude: Collection[str]
+    ) -> Floats:
+        """Scores [C] of the mixer; those of items that never happened at least as high as of any
+        that the network ranks, and ranks below them.
+
+        Args:
+            items: [C], ascending.
+            said: what the network says of them.
+            exclude: items that may not be shown, above which nothing need stand.
+        """
+        new = self._are_new(said.items)
+        if not new.any():
+            return scores
+        place, there = among(said.items, self._rows_of(exclude))
+        judged = ~new
+        judged[place[there]] = new[place[there]] = False
+        where = np.searchsorted(items, said.items)
+        raised = scores.astype(np.float64)
+        raised[where[new]] = _raised(
+            raised[where[new]], said.scores[new], raised[where[judged]], said.scores[judged]
+        )
+        return raised
+
+    def _are_new(self, items: Ints) -> Bools:
         """Which [n] have never happened: neither memory nor version knows them."""
         new = items >= self._size
         new[new] = self._learned(items[new]) < 0
         return new
-
-    def allowed(self, said: Proposal, exclude: Collection[str]) -> Proposal:
-        """What was said of the items that are not excluded."""
-        place, there = among(said.items, self._rows_of(exclude))
-        kept = np.ones(len(said), dtype=np.bool_)
-        kept[place[there]] = False
-        return Proposal(said.items[kept], said.scores[kept])
 
     def _rows_of(self, item_ids: Collection[str]) -> Ints:
         """Below 0 for those that neither happened nor say anything of themselves."""
@@ -80,7 +91,7 @@ class Indexed:
     def _learned(self, items: Ints) -> Ints:
         """The version's rows, which a stranger may have, too; −1 where it has none."""
         known = int(np.searchsorted(items, self._size))
-        strangers = self._model.items.rows(self.ids(items[known:]))
+        strangers = self._model.items.rows(map(self.id, items[known:].tolist()))
         return np.concatenate((self._crossing.rows(items[:known]), strangers))
 
     def best(self, k: int) -> Proposal:
@@ -105,24 +116,12 @@ class Indexed:
         return np.asarray(np.exp(logits - best), dtype=np.float64)
 
 
-def placed(scores: Floats, items: Ints, said: Proposal, new: Bools) -> Floats:
-    """Scores [C] of the mixer; those of new items at least as high as of any that the network
-    ranks, and ranks below them.
-
-    Args:
-        items: [C], ascending.
-        said: by the network, of those that may be shown.
-        new: [C], which of them have never happened.
-    """
-    place = np.searchsorted(items, said.items)
-    fresh, judged = (np.flatnonzero(of_these) for of_these in (new[place], ~new[place]))
-    if not len(fresh) or not len(judged):
-        return scores
-    order = judged[np.argsort(said.scores[judged], kind="stable")]
-    best = np.maximum.accumulate(scores[place[order]])
-    below = np.searchsorted(said.scores[order], said.scores[fresh], side="left") - 1
-    lifted = best[np.maximum(below, 0)] + _BEFORE * said.scores[fresh]
-    found: Floats = scores.astype(np.float64)
-    rising = place[fresh][below >= 0]
-    found[rising] = np.maximum(found[rising], lifted[below >= 0])
-    return found
+def _raised(scores: Floats, likely: Floats, theirs: Floats, network: Floats) -> Floats:
+    """Scores of what the network holds for so likely, and those of others; see `placed`."""
+    order = np.argsort(network, kind="stable")
+    below = np.searchsorted(network[order], likely, side="left") - 1
+    some = below >= 0
+    best = np.maximum.accumulate(theirs[order])[below[some]]
+    raised = scores.copy()
+    raised[some] = np.maximum(scores[some], best + _BEFORE * likely[some])
+    return raised

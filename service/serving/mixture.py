@@ -6,39 +6,26 @@ the network knows stands behind its last row, for as long as one answer is made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from models.content.texts import Shelf, Texts
 from models.mixing.blend import NETWORK, Blend
-from models.mixing.features import Features, place_of_rank
 from models.mixing.mixing import Mixing
 from models.sources import Question
-from models.sources.question import Ints
 from models.vocabulary import Vocabulary
 from service.serving.content_newcomers import Ranked
 from service.serving.crossing import Crossing
-from service.serving.indexed import Indexed, placed
+from service.serving.indexed import Indexed
 from service.serving.memory_feed import Mirror
+from service.serving.mixed import Mixed, Named, Spoke
 from service.serving.retrieval import Found, Want
+from service.serving.rules import Scored
 
 _NAMED = 3
 _PACE_S = 60.0
 """Between the items of a history that comes without times."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mixed:
-    """Candidates in the mixer's order."""
-
-    ranked: Ranked
-    spoke: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The sources that have an item among their best, those that rank it highest first; none where
-    the network brought it in, and ranks more above it that the answer may not hold."""
-    drawn: tuple[str, ...] = ()
-    """What a draw would put above some of them, best first; see `service.serving.exploring`."""
 
 
 class Mixture:
@@ -92,14 +79,11 @@ class Mixture:
         question = _question(want, mirror, texts)
         drafted, said = self._blend.draft(mirror.memory, question, network)
         mixing = want.model.mixing or self._untaught
-        shown = network.allowed(said[NETWORK], want.eligible.exclude)
-        new = network.are_new(drafted.items)
-        scores = placed(mixing.scores(drafted.features), drafted.items, shown, new)
+        scores = mixing.scores(drafted.features)
+        scores = network.placed(scores, drafted.items, said[NETWORK], want.eligible.exclude)
         order = np.argsort(-scores, kind="stable")
-        ids = network.ids(drafted.items)
-        first = list(map(ids.__getitem__, order.tolist()))
-        ranked = list(zip(first, scores[order].tolist(), strict=True))
-        spoke = _Spoke(first, order, drafted.features, self._blend.names)
+        ranked = Named(drafted.items[order], scores[order], network.id)
+        spoke = Spoke(ranked, drafted.features, order, self._blend.names)
         return Mixed(_behind(ranked, found.ranked[self.top :]), spoke)
 
     def _crossed(self, items: Vocabulary, learned: Vocabulary) -> Crossing:
@@ -154,38 +138,13 @@ def _question(want: Want, mirror: Mirror, texts: Texts | None) -> Question:
     return Question(rows[known], times[known], now_s, want.user_key, texts)
 
 
-class _Spoke(Mapping[str, tuple[str, ...]]):
-    """By candidate, the sources that rank it, the one that ranks it highest first; few are asked
-    for, and only when an answer is explained."""
-
-    def __init__(
-        self, ids: Sequence[str], order: Ints, features: Features, names: Sequence[str]
-    ) -> None:
-        self._ids, self._order, self._features, self._names = ids, order, features, names
-
-    def __getitem__(self, item_id: str) -> tuple[str, ...]:
-        try:
-            told = self._features[self._order[self._ids.index(item_id)]]
-        except ValueError:
-            raise KeyError(item_id) from None
-        ranks = told[[place_of_rank(self._names, name) for name in self._names]]
-        best = np.argsort(-ranks, kind="stable")[:_NAMED]
-        return tuple(self._names[one] for one in best.tolist() if ranks[one] > 0.0)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._ids)
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-
-def _behind(ranked: Ranked, others: Ranked) -> Ranked:
+def _behind(ranked: Named, others: Ranked) -> Sequence[Scored]:
     """`ranked`, and behind it the `others` that it lacks, their scores moved below its last."""
     if not others:
         return ranked
     have = {item_id for item_id, _ in ranked}
     rest = [scored for scored in others if scored[0] not in have]
-    if not ranked or not rest:
+    if not len(ranked) or not rest:
         return [*ranked, *rest]
     last = ranked[-1][1]
     down = min(0.0, last - rest[0][1])
