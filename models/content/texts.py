@@ -5,7 +5,7 @@ An item that has no such row stands behind the last one, by its place in the ind
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,11 +72,12 @@ class Texts:
         """Places [n] in the index of rows below their number; NONE for those without text."""
         return self._places[rows]
 
-    def rows_of(self, item_ids: Sequence[str]) -> Ints:
+    def rows_of(self, item_ids: Iterable[str]) -> Ints:
         """Where items [n] stand; NONE for those that have neither row nor text."""
-        rows = self._items.rows(item_ids)
+        ids = list(item_ids)
+        rows = self._items.rows(ids)
         strange = np.flatnonzero(rows == NONE)
-        places = self.index.items.rows(item_ids[at] for at in strange.tolist())
+        places = self.index.items.rows(ids[at] for at in strange.tolist())
         rows[strange] = np.where(places == NONE, NONE, self._size + places)
         return rows
 

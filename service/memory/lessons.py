@@ -99,7 +99,7 @@ class Recorder:
         if target >= memory.num_items and texts is None:
             return
         candidates, said = self._blend.draft(memory, question)
-        row_of, id_of = (items.row, items.id) if texts is None else (texts.row, texts.id)
+        rows_of, id_of = (items.rows, items.id) if texts is None else (texts.rows_of, texts.id)
         history = tuple(items.id(row) for row in question.items[-HISTORY:].tolist())
 
         def recorded(rows: Ints, features: Features, answer: str, looked: int) -> Recorded:
@@ -111,7 +111,7 @@ class Recorder:
             yield recorded(candidates.items, candidates.features, "", 0)
         if listed is None:
             return
-        every = np.asarray([row_of(item_id) for item_id in listed.items], dtype=np.int64)
+        every = rows_of(listed.items)
         known = (every >= 0) & ((texts is not None) | (every < memory.num_items))
         rows = every[known]
         if len(rows) > 1 and (rows == target).any():

@@ -30,7 +30,9 @@ class Crossing:
         if len(self.origin) > len(self._rows):
             more = max(len(self.origin), 2 * len(self._rows)) - len(self._rows)
             self._rows = np.append(self._rows, np.full(more, _UNASKED, dtype=np.int32))
-        new = rows[self._rows[rows] == _UNASKED]
+        found = self._rows[rows]
+        new = np.flatnonzero(found == _UNASKED)
         if len(new):
-            self._rows[new] = self.target.rows(map(self.origin.id, new.tolist()))
-        return self._rows[rows].astype(np.int64)
+            found[new] = self.target.rows(map(self.origin.id, rows[new].tolist()))
+            self._rows[rows[new]] = found[new]
+        return found.astype(np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -54,9 +54,7 @@ class Indexed:
             return self._strangers[item - self._end]
         return self._items.id(item) if self._texts is None else self._texts.id(item)
 
-    def placed(
-        self, scores: Floats, items: Ints, said: Proposal, exclude: Collection[str]
-    ) -> Floats:
+    def placed(self, scores: Floats, items: Ints, said: Proposal, exclude: Iterable[str]) -> Floats:
         """Scores [C] of the mixer; those of items that never happened at least as high as of any
         that the network ranks, and ranks below them.
 
@@ -81,10 +79,11 @@ class Indexed:
     def _are_new(self, items: Ints) -> Bools:
         """Which [n] have never happened: neither memory nor version knows them."""
         new = items >= self._size
-        new[new] = self._learned(items[new]) < 0
+        if new.any():
+            new[new] = self._learned(items[new]) < 0
         return new
 
-    def _rows_of(self, item_ids: Collection[str]) -> Ints:
+    def _rows_of(self, item_ids: Iterable[str]) -> Ints:
         """Below 0 for those that neither happened nor say anything of themselves."""
         return self._items.rows(item_ids) if self._texts is None else self._texts.rows_of(item_ids)
 

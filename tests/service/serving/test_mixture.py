@@ -171,6 +171,7 @@ def test_the_versions_mixing_is_followed_and_its_leader(empty: ServingModel) -> 
     want = wanted(empty, "i0")
     untaught = mix(mixture, want).ranked
     mixing = Mixing.initial((*SOURCES, NETWORK))
+    same = mix(mixture, replace(want, model=replace(empty, mixing=mixing)))
     assert list(same.ranked) == list(untaught)
     turned = replace(mixing, mixer=replace(mixing.mixer, weights=-mixing.mixer.weights))
     found = mix(mixture, replace(want, model=replace(empty, mixing=turned)))
