@@ -15,6 +15,7 @@ from tests.models.lessons import hits
 
 SAID = {"rules": NOTHING}
 """By one source, which has nothing to say."""
+BEST = {"rules": NOTHING.items}
 HOUR = names(tuple(SAID)).index("hour")
 MORNING, EVENING = 0, 1
 DAY_S = 24 * HOUR_S
@@ -33,7 +34,7 @@ def lesson(random: np.random.Generator) -> Lesson:
     times = np.asarray([moment(random, day, int(when)) for day, when in enumerate(items)])
     now = int(random.integers(2))
     question = Question(items, times, moment(random, 9, now))
-    told = describe(memory, question, np.asarray([MORNING, EVENING]), SAID, 10)
+    told = describe(memory, question, np.asarray([MORNING, EVENING]), SAID, BEST)
     return Lesson(told, np.asarray([now]))
 
 
