@@ -69,15 +69,17 @@ class Neighbours:
     ) -> Ints:
         """Slots that may share most; they must be looked at, for they may hold others by now."""
         sessions = memory.sessions
-        found = sessions.found[items].ravel()
-        similar = summed(found, np.repeat(weights, sessions.per_item), sessions.capacity)
-        own = NONE if question.user is None else sessions.slots.get(question.user, NONE)
-        others = similar.items != own
-        slots: Ints = similar.items[others]
-        if len(slots) > self.looked_at:
-            near = similar.scores[others] + _LATER * sessions.times[slots, -1]
-            slots = slots[greatest(near, self.looked_at)]
-        return slots
+        found = sessions.found[items]
+        met = np.zeros(sessions.capacity + 1, dtype=np.bool_)
+        met[found] = True  # a free place is the last entry, and so is who has no slot
+        met[NONE if question.user is None else sessions.slots.get(question.user, NONE)] = False
+        slots = np.flatnonzero(met[:-1])
+        if len(slots) <= self.looked_at:
+            return slots
+        weight = np.repeat(weights, sessions.per_item)
+        similar = np.bincount(found.ravel() + 1, weight, sessions.capacity + 1)[1:][slots]
+        near = similar + _LATER * sessions.times[slots, -1]
+        return slots[greatest(near, self.looked_at)]
 
     def _of(
         self, memory: FastMemory, question: Question, items: Ints, weights: Floats, slots: Ints
