@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ from service.serving.memory_feed import Mirror
 from service.serving.mixture import Mixture
 from service.serving.model import ServingModel
 from service.serving.retrieval import Found, Want
-from service.serving.rules import Eligibility
+from service.serving.rules import Eligibility, Scored
 
 SIZES = (10_000, 100_000)
 SESSIONS, LENGTH, CLUSTERS = 30_000, 20, 500
@@ -131,7 +132,7 @@ def _answers(
     memory: FastMemory, blend: Blend, questions: Sequence[Question]
 ) -> Callable[[Question], object]:
     """What the ranking thread does for a request with sources and not without: candidates of a
-    network that has vectors of all items are mixed in, and all of them named."""
+    network that has vectors of all items are mixed in, and named as far as the answer goes."""
     items = Vocabulary(map(str, range(memory.num_items)))
     texts = questions[0].texts
     shelf = None if texts is None else Shelf(lambda: texts.index, texts.few)
@@ -157,7 +158,13 @@ def _answers(
         best = (vectors @ query).topk(blend.top)
         ranked = zip(map(theirs.id, best.indices.tolist()), best.values.tolist(), strict=True)
         asked[id(question)] = want, Found(list(ranked), query)
-    return lambda question: mixture.mix(*asked[id(question)])
+
+    def answered(question: Question) -> list[Scored]:
+        want, found = asked[id(question)]
+        ranked = mixture.mix(want, found).ranked
+        return list(islice((one for one in ranked if want.eligible.allows(one[0])), want.limit))
+
+    return answered
 
 
 def _milliseconds(way: Callable[[Question], object], question: Question) -> float:
