@@ -53,14 +53,21 @@ class Blend:
         return (*self.sources, NETWORK)
 
     def draft(
-        self, memory: FastMemory, question: Question, network: Ranking | None = None
+        self,
+        memory: FastMemory,
+        question: Question,
+        network: Ranking | None = None,
+        allowed: Ints | None = None,
     ) -> tuple[Candidates, dict[str, Proposal]]:
         """The candidates, described; and what each source said.
 
         Args:
             network: what the network says; None where it has nothing to say.
+            allowed: the items, ascending, of which alone sources bring in their best; None: all.
         """
         said = proposals(self.sources, memory, question)
+        if allowed is not None:
+            said = {name: proposal.only(allowed) for name, proposal in said.items()}
         best = self._best(said)
         likely = NOTHING if network is None else network.best(self.top)
         items = union([*best.values(), likely.items])

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.content.texts import Texts
-from models.ordered import are_first
+from models.ordered import among, are_first
 
 Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int32] | Ints
@@ -53,6 +53,11 @@ class Proposal:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def only(self, items: Ints) -> Proposal:
+        """What it says of `items`, ascending, alone."""
+        _, there = among(items, self.items)
+        return Proposal(self.items[there], self.scores[there])
 
     def best(self, size: int) -> Ints:
         """The `size` items with the greatest scores, best first; of equal ones the lower rows."""

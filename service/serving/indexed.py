@@ -40,7 +40,7 @@ class Indexed:
         self._end = len(self._items) if texts is None else texts.end
         self._query = found.query
         ranked = found.ranked[:top]
-        rows = self._rows_of([item_id for item_id, _ in ranked])
+        rows = self.rows([item_id for item_id, _ in ranked])
         strange = np.flatnonzero(rows < 0)
         rows[strange] = self._end + np.arange(len(strange))
         self._strangers = [ranked[at][0] for at in strange.tolist()]
@@ -66,7 +66,7 @@ class Indexed:
         new = self._are_new(said.items)
         if not new.any():
             return scores
-        place, there = among(said.items, self._rows_of(exclude))
+        place, there = among(said.items, self.rows(exclude))
         judged = ~new
         judged[place[there]] = new[place[there]] = False
         where = np.searchsorted(items, said.items)
@@ -83,8 +83,8 @@ class Indexed:
             new[new] = self._learned(items[new]) < 0
         return new
 
-    def _rows_of(self, item_ids: Iterable[str]) -> Ints:
-        """Below 0 for those that neither happened nor say anything of themselves."""
+    def rows(self, item_ids: Iterable[str]) -> Ints:
+        """Those of ids, below 0 where one neither happened nor says anything of itself."""
         return self._items.rows(item_ids) if self._texts is None else self._texts.rows_of(item_ids)
 
     def _learned(self, items: Ints) -> Ints:

@@ -14,6 +14,7 @@ from models.content.texts import Shelf, Texts
 from models.mixing.blend import NETWORK, Blend
 from models.mixing.mixing import Mixing
 from models.sources import Question
+from models.sources.question import Ints
 from models.vocabulary import Vocabulary
 from service.serving.content_newcomers import Ranked
 from service.serving.crossing import Crossing
@@ -77,7 +78,8 @@ class Mixture:
         texts = None if self._shelf is None else self._shelf.texts(mirror.items)
         network = Indexed(want, found, mirror, texts, crossing, self.top)
         question = _question(want, mirror, texts)
-        drafted, said = self._blend.draft(mirror.memory, question, network)
+        allowed = _allowed(want, found, network, len(mirror.items))
+        drafted, said = self._blend.draft(mirror.memory, question, network, allowed)
         mixing = want.model.mixing or self._untaught
         scores = mixing.scores(drafted.features)
         scores = network.placed(scores, drafted.items, said[NETWORK], want.eligible.exclude)
@@ -136,6 +138,15 @@ def _question(want: Want, mirror: Mirror, texts: Texts | None) -> Question:
     else:
         times = now_s - _PACE_S * np.arange(len(rows), 0, -1, dtype=np.float64)
     return Question(rows[known], times[known], now_s, want.user_key, texts)
+
+
+def _allowed(want: Want, found: Found, network: Indexed, size: int) -> Ints | None:
+    """The rows, ascending, that will do, where they are few: a source's best hold none of them."""
+    items = found.allowed
+    if items is None and (items := want.eligible.narrowed(size)) is None:
+        return None
+    rows = network.rows(items)
+    return np.sort(rows[rows >= 0])
 
 
 def _behind(ranked: Named, others: Ranked) -> Sequence[Scored]:

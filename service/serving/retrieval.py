@@ -6,7 +6,7 @@ this file: external ids come in and go out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,14 +14,12 @@ import torch
 from torch import Tensor
 
 from service.domain.recommendations import DEFAULT_OBJECTIVE
-from service.domain.rules import ITEM_ID
 from service.serving.content_newcomers import NOBODY, Newcomers, Ranked
 from service.serving.model import ServingModel
 from service.serving.rules import Caps, Eligibility
 
 _SLACK = 32
 _GROWTH = 4
-_NARROW_SHARE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +70,8 @@ class Found:
     ranked: Ranked
     query: Tensor | None = None
     """[D], what it was ranked by; None where the model knows nothing to rank by."""
+    allowed: Sequence[str] | None = None
+    """All items that will do, where they are few beside those that the model knows."""
 
 
 def retrieve(wants: Sequence[Want]) -> list[Found]:
@@ -92,11 +92,11 @@ def retrieve(wants: Sequence[Want]) -> list[Found]:
     with torch.inference_mode():
         able, queries = _queries(model, wants)
         asked = dict(zip(able, queries, strict=True))
-        narrow = [_is_narrow(model, want) for want in wants]
+        allowed = [want.eligible.narrowed(len(model.items)) for want in wants]
         for slot, query in zip(able, queries, strict=True):
-            if narrow[slot]:
-                ranked[slot] = _search_members(model, wants[slot], query)
-        wide = [place for place, slot in enumerate(able) if not narrow[slot]]
+            if (members := allowed[slot]) is not None:
+                ranked[slot] = _search_members(model, wants[slot], query, members)
+        wide = [place for place, slot in enumerate(able) if allowed[slot] is None]
         if wide:
             found = _search_all(model, [wants[able[place]] for place in wide], queries[wide])
             for place, items in zip(wide, found, strict=True):
@@ -105,7 +105,7 @@ def retrieve(wants: Sequence[Want]) -> list[Found]:
             want, most = wants[slot], max(wants[slot].limit, wants[slot].depth, len(ranked[slot]))
             allows = want.eligible.allows
             ranked[slot] = want.newcomers.joined(query, ranked[slot], most, allows)
-    return [Found(its, asked.get(slot)) for slot, its in enumerate(ranked)]
+    return [Found(its, asked.get(slot), allowed[slot]) for slot, its in enumerate(ranked)]
 
 
 def _queries(model: ServingModel, wants: Sequence[Want]) -> tuple[list[int], Tensor]:
@@ -133,35 +133,22 @@ def _known_rows(model: ServingModel, want: Want) -> list[int]:
     return [int(row) for row in rows[rows >= 0][-model.max_history :]]
 
 
-def _is_narrow(model: ServingModel, want: Want) -> bool:
-    narrowest = want.eligible.narrowest()
-    return narrowest is not None and narrowest[0] * _NARROW_SHARE < len(model.items)
-
-
 def _excluded_rows(model: ServingModel, want: Want) -> Tensor:
     rows = model.items.rows(want.eligible.exclude)
     return torch.from_numpy(np.sort(rows[rows >= 0]))
 
 
-def _search_members(model: ServingModel, want: Want, query: Tensor) -> Ranked:
-    """Exact over the rows that meet a condition which a small share of the items meets."""
-    rows = model.items.rows(item_id for item_id in _members(want) if want.eligible.allows(item_id))
+def _search_members(
+    model: ServingModel, want: Want, query: Tensor, members: Sequence[str]
+) -> Ranked:
+    """Exact over the rows of `members`."""
+    rows = model.items.rows(members)
     allowed = torch.from_numpy(np.sort(rows[rows >= 0]))
     if not len(allowed):
         return []
     k = len(allowed) if want.max_per_category else max(want.limit, want.depth)
     scores, found = model.index.search(query.unsqueeze(0), min(k, len(allowed)), allowed=allowed)
     return _eligible(model, want, scores[0].tolist(), found[0].tolist())[0]
-
-
-def _members(want: Want) -> Iterable[str]:
-    narrowest = want.eligible.narrowest()
-    if narrowest is None:
-        return ()
-    field, values = narrowest[1]
-    if field == ITEM_ID:
-        return want.eligible.rules.item_ids or ()
-    return (item_id for _, item_id in want.eligible.view.newest(values, field))
 
 
 def _search_all(model: ServingModel, wants: Sequence[Want], queries: Tensor) -> list[Ranked]:

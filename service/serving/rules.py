@@ -30,6 +30,7 @@ _DEEP = 1_000
 """The best so many candidates of each source are within reach of a boost."""
 _DIVERSE_SHARE = 5
 """Candidates per place among which diversity chooses."""
+_NARROW_SHARE = 4
 _UNLISTED = Entry()
 
 
@@ -85,6 +86,20 @@ class Eligibility:
         """
         counted = [(self._count(*wanted), wanted) for wanted in self._conditions()]
         return min(counted, key=lambda found: found[0], default=None)
+
+    def narrowed(self, size: int) -> list[str] | None:
+        """All items that will do, where a condition leaves fewer than a quarter of `size`.
+
+        None where it does not, and who ranks had better go by rank and leave out what will not do.
+        """
+        narrowest = self.narrowest()
+        if narrowest is None or narrowest[0] * _NARROW_SHARE >= size:
+            return None
+        field, values = narrowest[1]
+        meeting: Iterable[str] = self.rules.item_ids or ()
+        if field != ITEM_ID:
+            meeting = (item_id for _, item_id in self.view.newest(values, field))
+        return [item_id for item_id in meeting if self.allows(item_id)]
 
     def _conditions(self) -> Iterator[Wanted]:
         if self.categories:

@@ -62,6 +62,21 @@ def test_what_only_the_memory_knows_is_recommended_right_after(
     assert after.degraded == ()
 
 
+@pytest.mark.parametrize("taught", [False, True])
+def test_a_source_brings_in_its_best_of_what_a_filter_leaves(
+    redis_url: str, model: ServingModel, learned: ServingModel, taught: bool
+) -> None:
+    common = [f"i0 common{n}" for n in range(30) for _ in range(5)]
+    rare = ["i0 rare1", "i0 rare0", "i0 rare1", "i0 rare2", "i0 rare1", "i0 rare0"]
+    mixture = over(mirror_of(sessions(*common, *rare)), "covisits", top=2)
+    catalogue = [Item(f"rare{n}", revision=n + 1, categories=("b",)) for n in range(3)]
+    query = replace(QUERY, categories=("b",))
+    used = learned if taught else model
+    answer = answers(redis_url, used, mixture, query, catalogue=catalogue)[0]
+
+    assert ranked_in(answer)[:2] == ["rare1", "rare0"]
+
+
 def test_an_explanation_names_history_and_sources(redis_url: str, learned: ServingModel) -> None:
     mixture = over(mirror_of(sessions("i0 hot", "i4 cold")), top=2)
     query = replace(QUERY, history=("i0", "never", "i4"), limit=13, explain=True)
