@@ -70,7 +70,7 @@ def test_a_source_brings_in_its_best_of_what_a_filter_leaves(
     rare = ["i0 rare1", "i0 rare0", "i0 rare1", "i0 rare2", "i0 rare1", "i0 rare0"]
     mixture = over(mirror_of(sessions(*common, *rare)), "covisits", top=2)
     catalogue = [Item(f"rare{n}", revision=n + 1, categories=("b",)) for n in range(3)]
-    query = replace(QUERY, categories=("b",))
+    query = replace(QUERY, categories=frozenset({"b"}))
     used = learned if taught else model
     answer = answers(redis_url, used, mixture, query, catalogue=catalogue)[0]
 
