@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.config import LearningConfig
 from service.domain.interactions import IMPRESSION, SKIP
@@ -79,6 +79,11 @@ class Settings(BaseSettings):
         {"rating": 4.0},
         description="events of these types with a value below it are no positive signal",
     )
+    repeatable_types: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="event types after which an item may be recommended to the same user again,"
+        ' such as `["play"]`: what was taken by them alone does not count as seen',
+    )
 
     window: WindowSettings = WindowSettings()
     log: LogSettings = LogSettings()
@@ -106,6 +111,11 @@ class Settings(BaseSettings):
             raise ValueError(f"{unknown[0]}: there is no such setting")
         return {name: read_json(name, part, defaults[name]) for name, part in value.items()}
 
+    @field_validator("repeatable_types", mode="before")
+    @classmethod
+    def _read_repeatable_types(cls, value: Any) -> Any:
+        return read_json("repeatable_types", value, ())
+
     @field_validator("redis_url", "database_url")
     @classmethod
     def _read_addresses(cls, value: str | None) -> str | None:
@@ -130,14 +140,18 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _check_type_heads(self) -> Self:
-        positive = [name for name, weight in self.event_types.items() if weight > 0]
-        for name in self.learning.type_heads:
-            if name not in positive:
-                raise ValueError(
-                    f"learning.type_heads: {name!r} is no event type with a weight above 0;"
-                    f" there are {', '.join(positive)}"
-                )
+    def _check_positive_types(self) -> Self:
+        asked = {
+            "learning.type_heads": self.learning.type_heads,
+            "repeatable_types": self.repeatable_types,
+        }
+        for setting, names in asked.items():
+            for name in names:
+                if name not in self.positive_types:
+                    raise ValueError(
+                        f"{setting}: {name!r} is no event type with a weight above 0;"
+                        f" there are {', '.join(self.positive_types)}"
+                    )
         return self
 
     @model_validator(mode="after")
@@ -151,6 +165,11 @@ class Settings(BaseSettings):
                         f" there are {', '.join(self.event_types)}"
                     )
         return self
+
+    @property
+    def positive_types(self) -> tuple[str, ...]:
+        """The event types that may be a positive signal."""
+        return tuple(name for name, weight in self.event_types.items() if weight > 0)
 
     @property
     def objectives(self) -> tuple[str, ...]:

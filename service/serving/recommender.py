@@ -50,8 +50,8 @@ class _Past:
     """When each happened; empty for a history that came with the request."""
     user_key: int | None = None
     """By which the fast memory knows the user."""
-    skipped: frozenset[str] = frozenset()
-    """Passed over by the user, and as little wanted again as what was seen."""
+    seen: frozenset[str] = frozenset()
+    """Not wanted again: taken by an event that is not repeatable, or passed over by the user."""
 
 
 _NOTHING = _Past()
@@ -95,6 +95,10 @@ class Recommender:
         self._user_key = user_key
         self._depth = 0 if mixture is None else mixture.top
         self._positive = positive
+        self._repeatable = frozenset(settings.repeatable_types)
+        self._all_repeat = bool(self._repeatable) and self._repeatable.issuperset(
+            settings.positive_types
+        )
         self._history_size = settings.log.history_size
         self._type_heads = frozenset(settings.learning.type_heads)
         self._breaker = Breaker(_REST_S)
@@ -236,17 +240,24 @@ class Recommender:
         ], lost
 
     def _sent(self, query: Query) -> _Past:
-        """A history that came with the request; whose it is may be known all the same."""
+        """A history that came with the request; whose it is may be known all the same.
+
+        It says no types, so all of it was seen, unless there is no type that it could be by.
+        """
         key = None if query.user_id is None else self._user_key(query.user_id)
-        return _Past(query.history or (), user_key=key)
+        items = query.history or ()
+        seen = frozenset[str]() if self._all_repeat else frozenset(items)
+        return _Past(items, user_key=key, seen=seen)
 
     def _past(self, user_id: str, events: Sequence[Interaction]) -> _Past:
         positive = [event for event in events if self._positive(event)]
+        once = (event for event in positive if event.type not in self._repeatable)
+        skipped = (event for event in events if event.type == SKIP)
         return _Past(
             tuple(event.item_id for event in positive),
             tuple(event.time_ms for event in positive),
             self._user_key(user_id),
-            frozenset(event.item_id for event in events if event.type == SKIP),
+            frozenset(event.item_id for event in (*once, *skipped)),
         )
 
 
@@ -258,8 +269,8 @@ def _task(
     Args:
         least: candidates of the model that are ranked anew, or more.
     """
-    history, seen = past.items, past.skipped.union(past.items)
-    eligible = Eligibility.of(query, scene.view, scene.now_ms, seen)
+    history = past.items
+    eligible = Eligibility.of(query, scene.view, scene.now_ms, past.seen)
     want = Want(
         scene.model,
         eligible,

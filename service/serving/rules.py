@@ -56,7 +56,7 @@ class Eligibility:
         """What `query` allows.
 
         Args:
-            seen: items of the history, which count if the query leaves them out.
+            seen: what is not wanted again, which counts if the query leaves it out.
         """
         exclude = query.exclude.union(seen) if query.exclude_seen else query.exclude
         return cls(view, now_ms, query.categories, query.categories_all, exclude, query.rules)

@@ -30,7 +30,7 @@ AllOf = Annotated[tuple[Identifier, ...], Field(max_length=100, description="all
 NoneOf = Annotated[
     tuple[Identifier, ...], Field(max_length=MAX_FILTER, description="none of these")
 ]
-Unseen = Annotated[bool, Field(description="nothing of the user's positive history")]
+Unseen = Annotated[bool, Field(description="nothing that the user has seen")]
 Diversity = Annotated[
     float,
     Field(ge=0.0, le=1.0, allow_inf_nan=False, description="0: by worth; 1: by unlikeness"),

@@ -93,6 +93,23 @@ def test_what_was_skipped_is_left_out_as_what_was_seen(api: httpx.Client, learne
     assert "i0" in ids(session), "the request's own history stands in for the stored one"
 
 
+def test_what_was_taken_by_repeatable_types_alone_comes_again(
+    make_settings: Callable[..., Settings],
+) -> None:
+    named = ["heard", "bought", "both", "passed"]
+    with replica(make_settings(repeatable_types=["play"])) as api:
+        click(api, "u", "heard", "both", "passed", type="play")
+        click(api, "u", "bought", "both", type="purchase")
+        click(api, "u", "passed", type="skip")
+        click(api, "u", "shown", type="impression")
+        assert set(ids(recommended(api, "u"))) == {"heard", "shown"}
+        assert set(ids(recommended(api, "u", exclude_seen=False))) == {*named, "shown"}
+        asked = {"requests": [{"user_id": "u"}, {"history": named}, {"user_id": "v"}]}
+        many = api.post("/v1/recommendations", json=asked).json()["results"]
+        found = [set(ids(one)) for one in many]
+        assert found == [{"heard", "shown"}, {"shown"}, {*named, "shown"}]
+
+
 def test_every_answer_says_what_it_rests_on(api: httpx.Client, learned: int) -> None:
     click(api, "u", "i0")
     body = recommended(api, "u", limit=10)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.domain.catalogue import Item
 from service.domain.interactions import Interaction
 from service.domain.recommendations import Query, Recommendation
+from service.serving.exploring import Explorer
 from service.serving.model import ServingModel
 from service.storage.clock import now_ms
-from tests.service.serving.world import LEARNED, recommending
+from tests.service.serving.memories import mirror_of, over
+from tests.service.serving.world import LEARNED, ask, recommending
 
 EVERYTHING = [*LEARNED, "named-1", "named-2", "listed-1", "listed-2"]
 
@@ -118,3 +122,44 @@ def eligible(
         for item_id in allowed
         if item_id in listed and query.categories & set(listed[item_id].categories)
     }
+
+
+@pytest.mark.parametrize(
+    ("sources", "share"),
+    [(None, 0.0), (None, 0.5), (("own", "covisits"), 0.0)],
+    ids=["network", "exploring", "mixture"],
+)
+def test_what_was_taken_by_repeatable_types_alone_is_not_seen(
+    redis_url: str, model: ServingModel, sources: tuple[str, ...] | None, share: float
+) -> None:
+    took = [("i0", "play"), ("i1", "play"), ("i1", "click"), ("i2", "play"), ("i2", "skip")]
+    happened = [
+        Interaction("u", item, kind, now_ms() - 1_000 + place, f"e{place}")
+        for place, (item, kind) in enumerate(took)
+    ]
+    asked = [
+        ("recommend", Query("u", limit=12)),
+        ("recommend", Query("u", limit=12, exclude_seen=False)),
+        ("recommend", Query("u", ("i0", "i1"), limit=12)),
+    ]
+
+    def answered(*repeatable: str) -> list[set[str]]:
+        mirror = mirror_of([(event.user_id, event.item_id, event.time_ms) for event in happened])
+        mixture = None if sources is None else over(mirror, *sources)
+        explorer = Explorer(share, generator=np.random.default_rng(0))
+        answers = asyncio.run(
+            ask(
+                redis_url, model, [Item(name, revision=1) for name in LEARNED], happened, asked,
+                explorer=explorer, mixture=mixture, repeatable=repeatable,
+            )
+        )  # fmt: skip
+        return [
+            {"i0", "i1", "i2"}.intersection(item.item_id for item in answer.items)
+            for answer in answers
+        ]
+
+    everything = {"i0", "i1", "i2"}
+    assert answered() == [set(), everything, {"i2"}]
+    assert answered("play") == [{"i0"}, everything, {"i2"}]
+    assert answered("click") == [set(), everything, {"i2"}], "i1 was played, too"
+    assert answered("click", "play") == [{"i0", "i1"}, everything, everything]

@@ -82,7 +82,9 @@ items = st.lists(
 )
 events = st.lists(
     st.tuples(
-        st.sampled_from(["u", "v"]), st.sampled_from(NAMED), st.sampled_from(["click", "skip"])
+        st.sampled_from(["u", "v"]),
+        st.sampled_from(NAMED),
+        st.sampled_from(["click", "play", "skip"]),
     ),
     max_size=6,
 )
@@ -99,6 +101,7 @@ events = st.lists(
     lists_size=st.sampled_from([1, 1_000]),
     share=st.sampled_from([0.0, 0.0, 0.1, 0.34, 0.5]),
     top=st.sampled_from([None, 2, 100]),
+    repeatable=st.sampled_from([(), ("play",), ("click", "play")]),
 )
 def test_the_rules_hold_on_every_path(
     redis_url: str,
@@ -110,6 +113,7 @@ def test_the_rules_hold_on_every_path(
     lists_size: int,
     share: float,
     top: int | None,
+    repeatable: tuple[str, ...],
 ) -> None:
     model = models[known]
     happened = [
@@ -119,11 +123,11 @@ def test_the_rules_hold_on_every_path(
     explorer = Explorer(share, generator=np.random.default_rng(len(asked)))
     mixture = None if top is None else mixture_of(model, happened, top)
     answers = asyncio.run(
-        ask(redis_url, model, catalogue, happened, asked, lists_size, explorer, mixture)
+        ask(redis_url, model, catalogue, happened, asked, lists_size, explorer, mixture, repeatable)
     )
     for (path, query), answer in zip(asked, answers, strict=True):
         most = share if path == "recommend" else 0.0
-        allowed = allowed_of(path, query, model, catalogue, happened)
+        allowed = allowed_of(path, query, model, catalogue, happened, repeatable)
         check(path, query, answer, allowed, catalogue, most)
 
 
@@ -134,7 +138,7 @@ def mixture_of(model: ServingModel, happened: Sequence[Interaction], top: int) -
         for event in clicks(20, len(LEARNED))
         if event.item_id in model.items
     ]
-    late = [(e.user_id, e.item_id, e.time_ms) for e in happened if e.type == "click"]
+    late = [(e.user_id, e.item_id, e.time_ms) for e in happened if e.type != "skip"]
     mirror = mirror_of([*learned, *late])
     return Mixture(lambda: mirror, Blend.of(top=top))
 
@@ -172,14 +176,19 @@ def allowed_of(
     model: ServingModel,
     catalogue: Sequence[Item],
     happened: Sequence[Interaction],
+    repeatable: Sequence[str],
 ) -> set[str]:
     """By the words of the guide: every item anybody has named, less what is ruled out."""
     listed = {item.item_id: item for item in catalogue}
     seen: set[str] = set()
     if path == "recommend" and query.history is not None:
-        seen = set(query.history)
+        seen = set(query.history) if len(repeatable) < 2 else set()
     elif path == "recommend":
-        seen = {event.item_id for event in happened if event.user_id == query.user_id}
+        seen = {
+            event.item_id
+            for event in happened
+            if event.user_id == query.user_id and event.type not in repeatable
+        }
     gone = set(query.exclude) | (seen if query.exclude_seen else set())
     if path in ("similar", "covisits"):
         gone.add("i0")

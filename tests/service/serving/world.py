@@ -35,7 +35,7 @@ from tests.service.serving.memories import key_of
 
 LEARNED = [f"i{number}" for number in range(12)]
 """What the version of most tests has learned."""
-WEIGHTS = EventWeights({"click": 1.0, "skip": 0.0})
+WEIGHTS = EventWeights({"click": 1.0, "play": 1.0, "skip": 0.0})
 
 
 def version_of(users: int, items: int) -> ServingModel:
@@ -56,6 +56,7 @@ async def recommending(
     lists_size: int = 1_000,
     explorer: Explorer | None = None,
     mixture: Mixture | None = None,
+    repeatable: Sequence[str] = (),
 ) -> AsyncIterator[Recommender]:
     """A recommender on a clean namespace that `happened` was sent to."""
     keys = Keys(f"test-{uuid.uuid4().hex[:12]}")
@@ -77,7 +78,11 @@ async def recommending(
             history=HistoryStore(client, keys),
             ranker=ranker,
             positive=lambda event: WEIGHTS.weight(event.type, event.value) > 0,
-            settings=Settings(_env_file=None),
+            settings=Settings(
+                _env_file=None,
+                event_types=dict(WEIGHTS.types),
+                repeatable_types=tuple(repeatable),
+            ),
             mixture=mixture,
             user_key=key_of,
         )
@@ -96,10 +101,13 @@ async def ask(
     lists_size: int = 1_000,
     explorer: Explorer | None = None,
     mixture: Mixture | None = None,
+    repeatable: Sequence[str] = (),
 ) -> list[Recommendation]:
     """An answer by each path."""
     found = []
-    world = recommending(redis_url, model, catalogue, happened, lists_size, explorer, mixture)
+    world = recommending(
+        redis_url, model, catalogue, happened, lists_size, explorer, mixture, repeatable
+    )
     async with world as recommender:
         for path, query in asked:
             if path == "recommend":
