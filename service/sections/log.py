@@ -28,6 +28,12 @@ class LogSettings(Section):
         le=3_650,
         description="days after a user's last event that the history is kept, at most 3650",
     )
+    named_items: int = Field(
+        1_000_000,
+        ge=1_000,
+        description="items that events have named, remembered with when they first did, some 0.2 kB"
+        " each on the log's server; of more, those named longest ago are forgotten",
+    )
     retention_days: int = Field(
         7,
         ge=1,

@@ -3,19 +3,19 @@
 -- (With the line above the server refuses the whole script when memory is full or it cannot
 -- persist, before the first write.)
 --
--- KEYS  1 log, 2 running total, 3 first-seen, then the user histories and the popularity buckets;
---       the last of an import's is the record of its file
+-- KEYS  1 log, 2 running total, 3 first-seen, 4 last-seen, then the user histories and the
+--       popularity buckets; the last of an import's is the record of its file
 -- ARGV  1 most entries, 2 format number, 3 payload, 4 events, 5 history size, 6 history life (ms),
---       7 plan (msgpack), two lists:
+--       7 most items in first-seen and last-seen, 8 plan (msgpack), two lists:
 --         users    key index, then by event: scores, members, items, seen at (ms), weights and
 --                  key indices of the popularity buckets
 --         buckets  key index, when it is dropped (s)
---       of an import alone: 8 line up to which the file is in the log, 9 the same with this batch,
---       10 life of the record (ms)
+--       of an import alone: 9 line up to which the file is in the log, 10 the same with this
+--       batch, 11 life of the record (ms)
 -- Returns the id of the entry, false when the log is full, or 0 when the file is not in the log up
 -- to the line that was said.
 
-if ARGV[8] and (redis.call('HGET', KEYS[#KEYS], 'line') or '0') ~= ARGV[8] then
+if ARGV[9] and (redis.call('HGET', KEYS[#KEYS], 'line') or '0') ~= ARGV[9] then
   return 0
 end
 if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then
@@ -25,10 +25,10 @@ end
 local total = redis.call('INCRBY', KEYS[2], ARGV[4])
 local id = redis.call('XADD', KEYS[1], '*', 'v', ARGV[2], 'p', ARGV[3], 'n', ARGV[4], 't', total)
 
-if ARGV[8] then
-  redis.call('HSET', KEYS[#KEYS], 'line', ARGV[9])
+if ARGV[9] then
+  redis.call('HSET', KEYS[#KEYS], 'line', ARGV[10])
   redis.call('HINCRBY', KEYS[#KEYS], 'events', ARGV[4])
-  redis.call('PEXPIRE', KEYS[#KEYS], ARGV[10])
+  redis.call('PEXPIRE', KEYS[#KEYS], ARGV[11])
 end
 
 local SLICE = 1000  -- what is unpacked lies on Lua's stack, which is small
@@ -51,8 +51,8 @@ local function add(key, option, pairs_of_scores)
   end
 end
 
-local plan = cmsgpack.unpack(ARGV[7])
-local size, first_seen, counts = tonumber(ARGV[5]), {}, {}
+local plan = cmsgpack.unpack(ARGV[8])
+local size, seen, counts = tonumber(ARGV[5]), {}, {}
 
 for _, user in ipairs(plan[1]) do
   local history, scores, members, items = KEYS[user[1]], user[2], user[3], user[4]
@@ -66,8 +66,8 @@ for _, user in ipairs(plan[1]) do
       new[#new + 1] = at
       additions[#additions + 1] = scores[at]
       additions[#additions + 1] = member
-      first_seen[#first_seen + 1] = seen_at[at]
-      first_seen[#first_seen + 1] = items[at]
+      seen[#seen + 1] = seen_at[at]
+      seen[#seen + 1] = items[at]
     end
   end
 
@@ -88,7 +88,18 @@ for _, user in ipairs(plan[1]) do
   end
 end
 
-add(KEYS[3], 'LT', first_seen)  -- what comes late may have been the first
+redis.call('COPY', KEYS[3], KEYS[4])  -- where an older freshet has kept first-seen alone
+add(KEYS[3], 'LT', seen)  -- what comes late may have been the first
+add(KEYS[4], 'GT', seen)
+
+-- who was named longest ago is forgotten; where the bound was lowered, a few more with each request
+local over = math.min(redis.call('ZCARD', KEYS[4]) - tonumber(ARGV[7]), #seen + SLICE)
+for from = 0, over - 1, SLICE do
+  local oldest = redis.call('ZRANGE', KEYS[4], 0, math.min(over - from, SLICE) - 1)
+  redis.call('ZREM', KEYS[3], unpack(oldest))
+  redis.call('ZREM', KEYS[4], unpack(oldest))
+end
+
 for _, bucket in ipairs(plan[2]) do
   local count, items, sums = counts[bucket[1]], {}, {}
   if count then

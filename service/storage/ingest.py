@@ -116,6 +116,7 @@ class Ingest:
             len(interactions),
             self._settings.history_size,
             self._settings.history_days * DAY_MS,
+            self._settings.named_items,
             plan,
         ]
         if mark is None:

@@ -64,8 +64,13 @@ class Keys:
 
     @property
     def first_seen(self) -> str:
-        """Sorted set: item → time of the first event that named it."""
+        """Sorted set, bounded: item → time of the first event that named it."""
         return f"{self.prefix}:first-seen"
+
+    @property
+    def last_seen(self) -> str:
+        """Sorted set: the same items → time of the last event, by which they are forgotten."""
+        return f"{self.prefix}:last-seen"
 
     @property
     def replay_order(self) -> str:

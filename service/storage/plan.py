@@ -24,7 +24,7 @@ def make_plan(
     interactions: Sequence[Interaction], keys: Keys, weights: EventWeights, now_ms: int
 ) -> tuple[list[str], bytes]:
     """The script's KEYS and its plan for one request; `ingest.lua` describes both."""
-    names = [keys.log, keys.log_total, keys.first_seen]
+    names = [keys.log, keys.log_total, keys.first_seen, keys.last_seen]
     users: dict[str, _User] = {}
     buckets: dict[int, tuple[int, int]] = {}
     for order, event in enumerate(interactions):

@@ -1,6 +1,8 @@
 """What is popular, trending and new, counted by the hour as events arrive.
 
 Each hour has a sorted set (item → weight of its positive events) that is dropped after eight days.
+What is new is told by the first event that named it, for as many items as settings say; of more,
+those named longest ago are forgotten, and are new when they are named again.
 Reading and summing is work for a thread: of a hundred thousand items, the event loop would stand
 still meanwhile.
 """
@@ -82,7 +84,7 @@ class PopularityStore:
         return await asyncio.to_thread(self._first_seen, size, after_ms, skip)
 
     async def known(self, item_id: str) -> bool:
-        """Whether any event has named the item.
+        """Whether any event has named the item, as far as is remembered.
 
         Raises:
             Unavailable: the server does not answer.

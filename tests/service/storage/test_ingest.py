@@ -8,7 +8,7 @@ import pytest
 import redis
 import redis.asyncio
 
-from service.domain.interactions import START, Position
+from service.domain.interactions import START, Interaction, Position
 from service.errors import Backpressure
 from service.storage.connections import connect_async
 from service.storage.event_log import EventLog
@@ -118,6 +118,52 @@ async def test_a_large_request_of_one_user_is_one_step(
     assert log.total() == 4_000
 
 
+async def test_of_too_many_items_those_named_longest_ago_are_forgotten(
+    redis_async: redis.asyncio.Redis,
+    redis_client: redis.Redis,
+    keys: Keys,
+    popularity: PopularityStore,
+) -> None:
+    ingest = make_ingest(redis_async, keys, named_items=1_000)
+
+    def named(number: int, time_ms: int) -> Interaction:
+        return click(item=f"i{number}", event_id=f"{number} {time_ms}", time_ms=time_ms)
+
+    await ingest.append([named(number, 10_000 + number) for number in range(1_000)])
+    await ingest.append([named(0, 90_000)])
+    await ingest.append([named(number, 20_000 + number) for number in range(1_000, 1_003)])
+    known = dict(await popularity.first_seen(2_000))
+    assert set(known) == {f"i{number}" for number in (0, *range(4, 1_003))}
+    assert known["i0"] == 10_000, "it is named again and again, and is none the newer for it"
+    assert not await popularity.known("i1")
+
+    await ingest.append([named(1, 95_000), click(item="old", event_id="old", time_ms=5)])
+    known = dict(await popularity.first_seen(2_000))
+    assert known["i1"] == 95_000, "it has come back"
+    assert "old" not in known, "an import of what is long past pushes nobody out"
+    assert len(known) == 1_000
+    assert redis_client.zcard(keys.last_seen) == 1_000
+
+
+async def test_a_bound_that_was_lowered_is_reached_step_by_step(
+    redis_async: redis.asyncio.Redis,
+    redis_client: redis.Redis,
+    keys: Keys,
+    popularity: PopularityStore,
+) -> None:
+    before = [click(item=f"i{n:04}", event_id=f"e{n}", time_ms=n) for n in range(3_500)]
+    await make_ingest(redis_async, keys).append(before)
+    redis_client.delete(keys.last_seen)  # as kept by a freshet that did not know it
+    ingest, sizes = make_ingest(redis_async, keys, named_items=1_000), []
+    for number in range(4):
+        await ingest.append([click(item="new", event_id=f"n{number}", time_ms=9_000)])
+        sizes.append(redis_client.zcard(keys.first_seen))
+    assert sizes == [2_499, 1_497, 1_000, 1_000]
+    kept = [item for item, _ in await popularity.first_seen(2_000)]
+    assert kept == ["new", *(f"i{n:04}" for n in range(3_499, 2_500, -1))]
+    assert redis_client.zcard(keys.last_seen) == 1_000
+
+
 async def test_histories_and_buckets_expire(
     ingest: Ingest, redis_client: redis.Redis, keys: Keys
 ) -> None:
@@ -132,7 +178,7 @@ async def test_every_key_carries_the_hash_tag(
 ) -> None:
     await ingest.append([click("u{s9}", "i1", "e1")])
     found = list(redis_client.scan_iter(f"{keys.namespace}:*"))
-    assert len(found) == 5
+    assert len(found) == 6
     assert len({redis_client.cluster("keyslot", key) for key in (*found, keys.log)}) == 1
 
 
