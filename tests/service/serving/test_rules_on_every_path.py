@@ -35,7 +35,8 @@ from tests.service.serving.world import LEARNED, ask
 NAMED = ["named-1", "named-2", "i0", "i1"]
 LISTED = ["listed-1", "listed-2", *LEARNED, "named-1"]
 EVERYTHING = sorted({*LEARNED, *NAMED, *LISTED})
-PATHS = ["recommend", "similar", "covisits", TRENDING, POPULAR, LATEST]
+SIMILAR = ["similar", "covisits", "content"]
+PATHS = ["recommend", *SIMILAR, TRENDING, POPULAR, LATEST]
 
 fields: dict[str, st.SearchStrategy[Any]] = {
     "item_id": st.sampled_from([*EVERYTHING, "never"]),
@@ -69,6 +70,7 @@ items = st.lists(
     st.builds(
         Item,
         st.sampled_from(LISTED),
+        title=st.sampled_from(["", "red shoe", "blue shoe"]),
         categories=st.sets(st.sampled_from("abc")).map(tuple),
         tags=st.sets(st.sampled_from("xy")).map(tuple),
         available=st.sampled_from([True, True, True, False]),
@@ -97,7 +99,8 @@ events = st.lists(
     known=st.sampled_from(["learned", "empty"]),
     catalogue=items,
     sent=events,
-    asked=st.lists(st.tuples(st.sampled_from(PATHS), queries), min_size=1, max_size=4),
+    alone=st.lists(st.tuples(st.sampled_from(PATHS), queries), min_size=1, max_size=4),
+    together=st.lists(queries, max_size=3),
     lists_size=st.sampled_from([1, 1_000]),
     share=st.sampled_from([0.0, 0.0, 0.1, 0.34, 0.5]),
     top=st.sampled_from([None, 2, 100]),
@@ -109,7 +112,8 @@ def test_the_rules_hold_on_every_path(
     known: str,
     catalogue: list[Item],
     sent: list[tuple[str, str, str]],
-    asked: list[tuple[str, Query]],
+    alone: list[tuple[str, Query]],
+    together: list[Query],
     lists_size: int,
     share: float,
     top: int | None,
@@ -120,13 +124,14 @@ def test_the_rules_hold_on_every_path(
         Interaction(user, item, kind, now_ms() - 1_000 + place, f"e{place}")
         for place, (user, item, kind) in enumerate(sent)
     ]
+    asked = [*alone, *(("batch", query) for query in together)]
     explorer = Explorer(share, generator=np.random.default_rng(len(asked)))
     mixture = None if top is None else mixture_of(model, happened, top)
     answers = asyncio.run(
         ask(redis_url, model, catalogue, happened, asked, lists_size, explorer, mixture, repeatable)
     )
     for (path, query), answer in zip(asked, answers, strict=True):
-        most = share if path == "recommend" else 0.0
+        most = share if path in ("recommend", "batch") else 0.0
         allowed = allowed_of(path, query, model, catalogue, happened, repeatable)
         check(path, query, answer, allowed, catalogue, most)
 
@@ -181,16 +186,17 @@ def allowed_of(
     """By the words of the guide: every item anybody has named, less what is ruled out."""
     listed = {item.item_id: item for item in catalogue}
     seen: set[str] = set()
-    if path == "recommend" and query.history is not None:
+    recommended = path in ("recommend", "batch")
+    if recommended and query.history is not None:
         seen = set(query.history) if len(repeatable) < 2 else set()
-    elif path == "recommend":
+    elif recommended:
         seen = {
             event.item_id
             for event in happened
             if event.user_id == query.user_id and event.type not in repeatable
         }
     gone = set(query.exclude) | (seen if query.exclude_seen else set())
-    if path in ("similar", "covisits"):
+    if path in SIMILAR:
         gone.add("i0")
     named = set(model.items.ids) | set(listed) | {event.item_id for event in happened}
     return {

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import torch
 
+from models.content.features import HashedTokens
 from models.continual.state import LearningState
 from models.continual.window import learn_window
 from service.domain.catalogue import Item
@@ -15,8 +16,9 @@ from service.domain.interactions import START, Interaction
 from service.domain.recommendations import Query, Recommendation, SimilarBy
 from service.domain.versions import Origin, VersionRecord, VersionStatus
 from service.domain.weights import EventWeights
-from service.sections import LogSettings, ServingSettings
+from service.sections import ContentSettings, LogSettings, ServingSettings
 from service.serving.catalogue_feed import CatalogueFeed
+from service.serving.content import ContentFeed
 from service.serving.exploring import Explorer
 from service.serving.lists import ListsFeed
 from service.serving.mixture import Mixture
@@ -66,7 +68,8 @@ async def recommending(
     try:
         if happened:
             await Ingest(client, keys, LogSettings(), WEIGHTS).append(happened)
-        feed = CatalogueFeed(lambda revision: items)
+        content = ContentFeed(ContentSettings(), Metrics(), HashedTokens())
+        feed = CatalogueFeed(lambda revision: items, content.apply)
         feed.poll()
         serving = ServingSettings(lists_size=lists_size)
         lists = ListsFeed(PopularityStore(waiting, keys), serving)
@@ -74,6 +77,7 @@ async def recommending(
         yield Recommender(
             served=lambda: model,
             catalogue=feed,
+            content=content,
             lists=lists,
             history=HistoryStore(client, keys),
             ranker=ranker,
@@ -103,19 +107,25 @@ async def ask(
     mixture: Mixture | None = None,
     repeatable: Sequence[str] = (),
 ) -> list[Recommendation]:
-    """An answer by each path."""
+    """An answer by each path; what asks by the path `batch` is asked at once."""
     found = []
     world = recommending(
         redis_url, model, catalogue, happened, lists_size, explorer, mixture, repeatable
     )
     async with world as recommender:
+        batch = [query for path, query in asked if path == "batch"]
+        together = iter(await recommender.recommend(batch))
         for path, query in asked:
             if path == "recommend":
                 found += await recommender.recommend([query])
+            elif path == "batch":
+                found.append(next(together))
             elif path == "similar":
                 found.append(await recommender.similar("i0", query))
             elif path == "covisits":
                 found.append(await recommender.similar("i0", query, SimilarBy.COVISITS))
+            elif path == "content":
+                found.append(await recommender.similar("i0", query, SimilarBy.CONTENT))
             else:
                 found.append(await recommender.listed(path, query))
     return found
