@@ -12,10 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
 
 MIXER = "mixer"
 RATE = 0.02
 """η: what one question is worth."""
+LEAD = 2.0
+"""How many times the mixer's weight a source's must be for it to lead: after no fewer than 35
+questions that it was right about and the mixer was not. The first few happen to be right for
+anybody, and whoever leads by them answers everyone."""
 SHARE = 1e-3
 """α: the share of the weights that is dealt out anew at each question, so that none is lost."""
 
@@ -28,14 +35,15 @@ class Experts:
     the list). w_i ← w_i·exp(η g_i), then w_i ← (1 − α) w_i + α / n, summing to 1. The expected
     earnings of whoever follows an expert drawn by w fall short of the best expert's over the first
     T questions by at most (ln n + (T − 1) ln 1/(1−α)) / η + ηT/8, and over any T in a row, wherever
-    they begin, by ln(1/α) / η more; so much is bounded. The answer follows the one with the
-    greatest weight, and how far that falls short is measured.
+    they begin, by ln(1/α) / η more; so much is bounded. The answer follows the mixer, or the one
+    with the greatest weight where that is twice the mixer's, and how far that falls short is
+    measured.
 
     Attributes:
         names: of the experts.
         weights: one for each, summing to 1.
         earned: Σ g_i.
-        followed: Σ g of whoever had the greatest weight before each question.
+        followed: Σ g of whoever led before each question.
         questions: T.
 
     Source: Freund and Schapire, 1997; Herbster and Warmuth, Tracking the Best Expert, 1998; the
@@ -71,8 +79,8 @@ class Experts:
 
     @property
     def leader(self) -> str:
-        """The one with the greatest weight; the first among equals."""
-        return self.names[int(np.argmax(self.weights))]
+        """The mixer, or the one with the greatest weight, where that is so much greater."""
+        return self.names[_leading(np.asarray(self.weights))]
 
     @property
     def regret(self) -> float:
@@ -96,7 +104,7 @@ class Experts:
         followed = self.followed
         for gain in gains:
             g = np.asarray([gain.get(name, 0.0) for name in self.names])
-            followed += float(g[int(np.argmax(weights))])
+            followed += float(g[_leading(weights)])
             earned = earned + g
             weights = weights * np.exp(RATE * g)
             weights = (1.0 - SHARE) * weights / weights.sum() + SHARE / len(weights)
@@ -107,3 +115,8 @@ class Experts:
             followed,
             self.questions + len(gains),
         )
+
+
+def _leading(weights: Floats) -> int:
+    best = int(np.argmax(weights))
+    return best if weights[best] > LEAD * weights[0] else 0

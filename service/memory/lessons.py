@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -22,6 +23,9 @@ from service.storage.lessons import lesson_id, pack
 
 HISTORY = 50
 """Latest items of a history that are told."""
+
+OF_ONE_USER = 4
+"""Lessons of a step that one user gives, at most."""
 
 
 class Recorder:
@@ -75,13 +79,19 @@ class Recorder:
         return found
 
     def _sample(self, signals: Sequence[Signal]) -> list[int]:
-        """Places of the events that are asked of: those with the smallest hashes, in order."""
+        """Places of the events that are asked of: those with the smallest hashes, in order, and few
+        of one user, who would else teach the mixer alone what to show to all."""
         if not self._most:
             return []
         hashes = [repeat_hash(one.event.user_id, one.event.event_id) for one in signals]
-        chosen = [at for at, one in enumerate(hashes) if one < self._below]
-        chosen.sort(key=hashes.__getitem__)
-        return sorted(chosen[: self._most])
+        chosen, of_user = list[int](), Counter[str]()
+        for at in sorted(range(len(hashes)), key=hashes.__getitem__):
+            if hashes[at] >= self._below or len(chosen) == self._most:
+                break
+            if of_user[user := signals[at].event.user_id] < OF_ONE_USER:
+                of_user[user] += 1
+                chosen.append(at)
+        return sorted(chosen)
 
     def _told(
         self,

@@ -124,7 +124,8 @@ class Recommender:
         self, item_id: str, query: Query, by: SimilarBy = SimilarBy.VECTORS
     ) -> Recommendation:
         """Items close to `item_id` by what was learned, by what they say of themselves or by who
-        was met together with them; filled like every answer.
+        was met together with them; filled like every answer. Of what was never learned, what it
+        says of itself stands in.
 
         Raises:
             Overloaded: too many answers are waiting to be made.
@@ -132,6 +133,8 @@ class Recommender:
         query = replace(query, exclude=query.exclude | {item_id})
         task = _task(await self._named(self._scene(), [query]), query, like=item_id)
         allows, many = task.eligible.allows, ample(query)
+        if by is SimilarBy.VECTORS and item_id not in task.scene.model.items:
+            by = SimilarBy.CONTENT  # nothing was learned of it; what it says of itself is known
         if by is SimilarBy.CONTENT and self._content is not None:
             rank = partial(self._content.index.similar, item_id, many, allows)
             task = replace(task, want=None, rank=rank)

@@ -117,6 +117,13 @@ def test_nobody_has_been_right_yet_and_the_mixer_leads() -> None:
     assert Experts.among(SOURCES).regret == 0.0
 
 
+def test_to_be_right_a_few_times_is_not_enough_to_lead() -> None:
+    experts = Experts.among(SOURCES)
+    assert experts.after([only("a", 1.0)] * 30).leader == MIXER
+    assert experts.after([only("a", 1.0)] * 40).leader == "a"
+    assert experts.after([only("a", 1.0)] * 40 + [only(MIXER, 1.0)] * 10).leader == MIXER
+
+
 def test_when_the_best_changes_the_lead_does_long_before_the_sums_do() -> None:
     experts = Experts.among(SOURCES).after([only("a", 0.5)] * 5_000)
     assert experts.leader == "a"
@@ -126,10 +133,10 @@ def test_when_the_best_changes_the_lead_does_long_before_the_sums_do() -> None:
 
 
 def test_regret_is_what_following_the_leader_earned_less_than_the_best_source() -> None:
-    """The mixer leads, and two other sources are right by turns: one after the first question."""
-    experts = Experts.among(SOURCES).after([only("b", 1.0), only("b", 0.5), only("c", 1.0)])
-    assert experts.followed == pytest.approx(0.5)
-    assert experts.regret == pytest.approx((1.5 - 0.5) / 3)
+    """The mixer leads until a source has been right 36 times more, which counts from then on."""
+    experts = Experts.among(SOURCES).after([only("b", 1.0)] * 40 + [only("c", 1.0)] * 2)
+    assert experts.followed == pytest.approx(4.0)
+    assert experts.regret == pytest.approx((40 - 4) / 42)
     mixed = Experts.among(SOURCES).after([{MIXER: 1.0, "a": 0.25}] * 4)
     assert mixed.regret == pytest.approx(-0.75)
 

@@ -21,7 +21,7 @@ def led_by(name: str) -> Mixing:
     loud = mixing.mixer.weights + 50.0 * torch.randn(
         len(mixing.mixer.weights), generator=torch.Generator().manual_seed(0)
     )
-    experts = Experts.among(SOURCES).after([{name: 1.0}])
+    experts = Experts.among(SOURCES).after([{name: 1.0}] * 50)
     return Mixing(replace(mixing.mixer, weights=loud), experts)
 
 

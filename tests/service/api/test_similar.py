@@ -48,3 +48,19 @@ def test_similar_by_covisits_is_by_what_was_met_together(remembered: httpx.Clien
     assert similar("a", by="covisits") == ["c"]
     nobody = remembered.get("/v1/items/nobody/similar", params={"by": "covisits"})
     assert nobody.status_code == 404
+
+
+def test_of_what_was_never_learned_what_it_says_of_itself_stands_in(api: httpx.Client) -> None:
+    for item_id, title in (
+        ("desk", "brass desk lamp"),
+        ("floor", "brass floor lamp"),
+        ("t", "tea"),
+    ):
+        api.put(f"/v1/items/{item_id}", json={"title": title}).raise_for_status()
+    until = time.monotonic() + 10.0
+    while True:
+        found = api.get("/v1/items/desk/similar").json()["items"]
+        if [(one["item_id"], one["source"]) for one in found[:1]] == [("floor", "model")]:
+            break
+        assert time.monotonic() < until, found
+        time.sleep(0.05)

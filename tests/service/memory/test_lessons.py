@@ -209,6 +209,17 @@ def test_they_are_a_bounded_sample_that_events_alone_decide(generous: Settings) 
         assert told(world) == sample
 
 
+def test_who_does_much_at_once_is_not_all_that_is_taught(generous: Settings) -> None:
+    alone = [Interaction("busy", f"i{n % 7}", "click", 1_000 * n, f"e{n}") for n in range(100)]
+    with opened(generous) as world:
+        post(generous, alone, batch=100)
+        settle(world.keeper())
+        post(generous, [replace(one, event_id=f"again-{one.event_id}") for one in alone], batch=100)
+        settle(world.keeper())
+        found = told(world)
+    assert 1 <= len(found) <= 8, "four of each step"
+
+
 def settle_again(world: World) -> None:
     """A memory that begins anew tells the log again, and takes back what it told before."""
     state = world.stores.memory.state()
