@@ -11,7 +11,8 @@ class Item:
     """One catalogue entry; an item that only events name has none.
 
     `revision` orders every write to the catalogue; `deleted` marks a tombstone, which stays until
-    the next PUT so that later events do not revive the item.
+    the next PUT so that later events do not revive the item. `created_ms` is when it was put first,
+    or first after it was deleted.
     """
 
     item_id: str
@@ -25,3 +26,4 @@ class Item:
     deleted: bool = False
     revision: int = 0
     updated_ms: int = 0
+    created_ms: int = 0

@@ -36,7 +36,7 @@ class Entry:
     """Unavailable or a tombstone."""
     deleted: bool = False
     time_ms: int = 0
-    """When it was published, or last written where that is not said."""
+    """When it was published, or made in the catalogue where that is not said."""
     from_ms: int = 0
     """When it is published, which may lie ahead; 0 where that is not said."""
     revision: int = 0
@@ -49,7 +49,7 @@ class Entry:
             attributes=attributes_of(item.attributes),
             hidden=item.deleted or not item.available,
             deleted=item.deleted,
-            time_ms=max(0, item.updated_ms if item.published_ms is None else item.published_ms),
+            time_ms=max(0, item.created_ms if item.published_ms is None else item.published_ms),
             from_ms=max(0, item.published_ms or 0),
             revision=item.revision,
         )

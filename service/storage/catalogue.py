@@ -43,7 +43,7 @@ class CatalogueStore:
         self._engine = engine
 
     def put(self, item: Item) -> tuple[Item, bool]:
-        """Make or replace an item; revision and time are given here.
+        """Make or replace an item; revision and times are given here.
 
         Returns:
             The item as it is now, and whether it was made (a tombstone counts as none).
@@ -106,7 +106,8 @@ class CatalogueStore:
             row = session.get(ItemRow, item_id)
             if row is None:
                 row = ItemRow(item_id=item_id, document={}, deleted=True)
-                row.revision, row.updated_ms = _next_revision(session), now_ms()
+                row.revision = _next_revision(session)
+                row.created_ms = row.updated_ms = now_ms()
                 session.add(row)
             return _item(row)
 
@@ -157,9 +158,11 @@ def _put(session: Session, item: Item, revision: int, now: int) -> tuple[Item, b
     if row is None:
         row = ItemRow(item_id=item.item_id)
         session.add(row)
+    if made:
+        row.created_ms = now
     row.document = {name: getattr(item, name) for name in _DESCRIBED}
     row.deleted, row.revision, row.updated_ms = False, revision, now
-    return replace(item, deleted=False, revision=revision, updated_ms=now), made
+    return _item(row), made
 
 
 def _living(session: Session, item_id: str) -> ItemRow:
@@ -178,5 +181,6 @@ def _item(row: ItemRow) -> Item:
         deleted=row.deleted,
         revision=row.revision,
         updated_ms=row.updated_ms,
+        created_ms=row.created_ms,
         **document,
     )

@@ -178,6 +178,7 @@ class ItemRow(Table):
     deleted: Mapped[bool]
     revision: Mapped[int]
     updated_ms: Mapped[int]
+    created_ms: Mapped[int] = mapped_column(server_default=text("0"))
 
 
 class CatalogueHead(Table):

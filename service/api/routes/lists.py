@@ -70,7 +70,7 @@ async def get_trending(request: Request) -> Response:
     responses=says(RecommendationOut, 200, 422),
 )
 async def get_latest(request: Request) -> Response:
-    """Items by when they were published, or first named."""
+    """Items by when they were published, else put for the first time or named by an event."""
     return await _listed(services_of(request), LATEST, read_query(request, LIST_PARAMS))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
@@ -42,6 +43,25 @@ def test_a_patch_changes_what_it_names(api: httpx.Client) -> None:
     assert found["published_at"] is None
     assert found["title"] == ITEM["title"]
     assert api.patch("/v1/items/none", json={}).status_code == 404
+
+
+def test_an_update_does_not_make_an_item_the_latest(api: httpx.Client) -> None:
+    for name, item in [("dated", {"published_at": "2020-01-01T00:00:00Z"}), ("old", {})]:
+        api.put(f"/v1/items/{name}", json=item)
+    time.sleep(0.002)
+    api.put("/v1/items/new", json={})
+
+    def latest() -> list[tuple[str, float]]:
+        items = api.get("/v1/items/latest").json()["items"]
+        return [(item["item_id"], item["score"]) for item in items]
+
+    before = latest()
+    assert [name for name, _ in before] == ["new", "old", "dated"]
+    for name in ("old", "dated"):
+        for change in ({"attributes": {"price": 2}}, {"available": False}, {"available": True}):
+            assert api.patch(f"/v1/items/{name}", json=change).status_code == 200
+    api.put("/v1/items/old", json={"title": "replaced"})
+    assert latest() == before
 
 
 def test_a_deleted_item_is_gone_until_the_next_put(api: httpx.Client) -> None:

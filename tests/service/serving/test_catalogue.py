@@ -49,7 +49,7 @@ def test_a_view_is_what_its_writes_say(items: list[Item], wanted: frozenset[str]
             available=item.available,
             deleted=item.deleted,
             published_ms=item.published_ms,
-            updated_ms=revision,
+            created_ms=revision,
             revision=revision,
         )
         view, known[item.item_id] = view.with_items([item]), item

@@ -73,6 +73,24 @@ def test_a_tombstone_stays_until_the_next_put(catalogue: CatalogueStore) -> None
     assert not catalogue.get("i").deleted
 
 
+def test_updates_leave_when_an_item_was_made(
+    catalogue: CatalogueStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(1_000, 9_000, 1_000))
+    monkeypatch.setattr("service.storage.catalogue.now_ms", lambda: next(clock))
+    catalogue.put(Item("i"))
+    patched = catalogue.patch("i", {"title": "t"})
+    replaced, _ = catalogue.put(Item("i", available=False))
+    assert [(item.created_ms, item.updated_ms) for item in (patched, replaced)] == [
+        (1_000, 2_000),
+        (1_000, 3_000),
+    ]
+    assert catalogue.get("i") == replaced
+    catalogue.delete("i")
+    again, _ = catalogue.put(Item("i"))
+    assert again.created_ms == 5_000, "what was deleted and is put again is made anew"
+
+
 def test_a_batch_is_all_or_nothing(catalogue: CatalogueStore) -> None:
     with pytest.raises(BadRequest):
         catalogue.put_many([Item("good"), Item("b\0d")])

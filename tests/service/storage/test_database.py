@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 
 from service.errors import BadRequest, SettingsError, Unavailable
 from service.settings import Settings
+from service.storage.catalogue import CatalogueStore
 from service.storage.database import (
     alembic_config,
     check_revision,
@@ -72,6 +73,19 @@ def test_a_migration_can_be_taken_back(engine: Engine) -> None:
         command.downgrade(config, "base")
     names = sqlalchemy.inspect(engine).get_table_names()
     assert [name for name in names if name not in ("alembic_version", "sqlite_sequence")] == []
+
+
+def test_an_item_of_before_is_as_old_as_its_last_write(engine: Engine) -> None:
+    config = alembic_config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+        connection.execute(
+            text("INSERT INTO items VALUES ('i', :document, :deleted, 1, 7)"),
+            {"document": "{}", "deleted": False},
+        )
+        command.upgrade(config, "head")
+    assert CatalogueStore(engine).get("i").created_ms == 7
 
 
 def test_a_database_without_tables_is_named_as_such(tmp_path: Path) -> None:
