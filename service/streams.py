@@ -1,7 +1,8 @@
 """Recorded interactions in a file: CSV, CSV.gz, JSON Lines or Parquet, one reader for all.
 
 Columns: `user_id`, `item_id`, `timestamp` (RFC 3339, or Unix seconds), and, where the stream has
-them, `type` (default `click`), `value`, `period`, `event_id` and `recommendation_id`.
+them, `type` (default `click`), `value`, `period`, `event_id` and `recommendation_id`. What has no
+value is empty or null; `nan` and `inf` are no numbers, as over HTTP.
 """
 
 from __future__ import annotations
@@ -148,10 +149,8 @@ def _number(record: Record, name: str) -> float | None:
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        number = math.inf
-    if math.isnan(number):
-        return None  # how some writers say that there is none
-    if math.isinf(number):
+        number = math.nan
+    if not math.isfinite(number):
         raise ValueError(f"{name} {value!r} is no number")
     return number
 

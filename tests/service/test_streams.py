@@ -90,6 +90,13 @@ def test_times_are_rfc_3339_or_unix_seconds(value: object, expected: int) -> Non
         ("e.csv", "user_id,item_id,timestamp\nu,a\n", "line 2: 2 cells"),
         ("e.csv", "user_id,item_id,timestamp,value\nu,a,1,much\n", "line 2: value 'much'"),
         ("e.csv", "user_id,item_id,timestamp,value\nu,a,1,inf\n", "line 2: value 'inf'"),
+        ("e.csv", "user_id,item_id,timestamp,value\nu,a,1,nan\n", "line 2: value 'nan'"),
+        ("e.csv", "user_id,item_id,timestamp,period\nu,a,1,nan\n", "line 2: period 'nan'"),
+        (
+            "e.jsonl",
+            '{"user_id":"u","item_id":"a","timestamp":1,"value":NaN}\n',
+            "line 1: value nan",
+        ),
         ("e.csv", f"user_id,item_id,timestamp\nu,{200_000 * 'a'},1\n", "damaged"),
         ("e.csv", "user_id,item_id,timestamp,period\nu,a,1,1.5\n", "line 2: period"),
         ("e.jsonl", "{}\n", "line 1: lacks user_id, item_id, timestamp"),
@@ -110,9 +117,9 @@ def test_what_is_wrong_is_said_with_its_line(
         list(read_stream(path))
 
 
-def test_a_value_that_is_no_number_by_its_own_word_is_none(tmp_path: Path) -> None:
+def test_an_empty_value_is_none(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
-    path.write_text("user_id,item_id,timestamp,value\nu,a,1,nan\n")
+    path.write_text("user_id,item_id,timestamp,value\nu,a,1,\n")
 
     assert [row.value for row in read_stream(path)] == [None]
 

@@ -274,6 +274,20 @@ def test_bad_lines_are_skipped_with_their_reasons(place: Place, tmp_path: Path) 
     assert [event.item_id for event in place.logged()] == ["a", "b"]
 
 
+def test_a_value_that_is_no_number_is_a_bad_line(place: Place, tmp_path: Path) -> None:
+    file = tmp_path / "e.csv"
+    values = ("nan", "-inf", "1e999", "", "2")
+    lines = [f"u,i{value},{at},{value}" for at, value in enumerate(values)]
+    file.write_text("\n".join(["user_id,item_id,timestamp,value", *lines]))
+    said = place.freshet("import", "events", file, "--on-error", "skip")
+    assert said.stdout == "2 events are in the log; 3 lines skipped\n"
+    assert said.stderr.splitlines() == [
+        f"line {line} skipped: value '{value}' is no number"
+        for line, value in enumerate(values[:3], 2)
+    ]
+    assert [(event.item_id, event.value) for event in place.logged()] == [("i", None), ("i2", 2.0)]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "wrong"),
     [
