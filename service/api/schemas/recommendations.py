@@ -28,7 +28,12 @@ Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="places in the answ
 AnyOf = Annotated[tuple[Identifier, ...], Field(max_length=100, description="any of these")]
 AllOf = Annotated[tuple[Identifier, ...], Field(max_length=100, description="all of these")]
 NoneOf = Annotated[
-    tuple[Identifier, ...], Field(max_length=MAX_FILTER, description="none of these")
+    tuple[Identifier, ...],
+    Field(
+        max_length=MAX_FILTER,
+        description="none of these; more than a URL of 64 kB holds belong in the body of"
+        " `POST /v1/recommendations`",
+    ),
 ]
 Unseen = Annotated[bool, Field(description="nothing that the user has seen")]
 Diversity = Annotated[

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from service.api.schemas.fields import Shape, format_time
 from service.domain.interactions import Interaction
 
@@ -12,8 +14,12 @@ class UserOut(Shape):
     """A user's history as answers see it. A user nobody has named has none; that is no error."""
 
     user_id: str
-    events: int
-    first_event_at: str | None
+    events: int = Field(
+        description="in the history that is kept: the last `FRESHET_LOG__HISTORY_SIZE`, at most"
+    )
+    first_event_at: str | None = Field(
+        description="of the history that is kept; earlier ones may be in the export"
+    )
     last_event_at: str | None
     known_to_model: bool
 

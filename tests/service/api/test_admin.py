@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import httpx
 
 from service.domain.versions import JobMode, JobStatus
+from service.settings import Settings
 from service.storage.jobs import Jobs
+from tests.service.api.replicas import replica
 from tests.service.api.test_recommendations import await_version, click, recommended
 from tests.service.publishing import Publisher, clicks
 
@@ -105,6 +109,22 @@ def test_status_says_where_everything_is(api: httpx.Client, publisher: Publisher
     assert status["replicas"][0]["model_version"] == 1
     assert status["learner"] is None
     assert status["next_update"] is None
+
+
+def test_a_user_is_known_by_the_history_that_is_kept(
+    make_settings: Callable[..., Settings],
+) -> None:
+    times = [f"2026-01-01T00:00:0{second}Z" for second in range(5)]
+    events = [{"user_id": "u", "item_id": f"i{at}", "timestamp": at} for at in times]
+    log = {"history_size": 3, "retention_days": 3_650}
+    with replica(make_settings(log=log)) as api:
+        assert api.post("/v1/events", json={"events": events}).status_code == 202
+        user = api.get("/v1/users/u").json()
+    assert (user["events"], user["first_event_at"], user["last_event_at"]) == (
+        3,
+        times[2],
+        times[4],
+    )
 
 
 def test_users_and_their_export(api: httpx.Client) -> None:

@@ -33,6 +33,13 @@ def document(**changed: Any) -> dict[str, Any]:
     return create_app(Settings(_env_file=None, **changed)).openapi()
 
 
+def test_what_is_known_of_a_user_is_said_to_be_of_the_kept_history() -> None:
+    answer = document()["paths"]["/v1/users/{user_id}"]["get"]["responses"]["200"]
+    fields = answer["content"]["application/json"]["schema"]["properties"]
+    assert "FRESHET_LOG__HISTORY_SIZE" in fields["events"]["description"]
+    assert "history that is kept" in fields["first_event_at"]["description"]
+
+
 def operations() -> list[tuple[str, str]]:
     return [(path, method) for path, found in document()["paths"].items() for method in found]
 
