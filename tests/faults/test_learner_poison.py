@@ -213,8 +213,7 @@ def test_a_posted_window_of_flipped_labels_is_refused_or_does_little_harm(world:
     registry = world.stores.registry
     post(world.settings, clicks(6_000, users=400, items=10), batch=500)
     settle(world.learner())
-    before = registry.head()
-    assert before.tip == 4
+    assert registry.head().tip in (3, 4), "one honest window in twenty may be refused by chance"
     flipped = [
         replace(event, item_id=f"{'BA'['AB'.index(event.item_id[0])]}{event.item_id[1:]}")
         for event in clicks(2_000, seed=1, users=400, items=10)
