@@ -19,7 +19,7 @@ Benchmark = Callable[[], Iterable[Figure]]
 def found() -> list[str]:
     """The ids of all benchmarks, sorted."""
     names = (module.name for module in pkgutil.iter_modules(benchmarks.__path__))
-    return sorted(name for name in names if name not in ("__main__", "figures"))
+    return sorted(name for name in names if name not in ("__main__", "client", "figures"))
 
 
 def load(name: str) -> Benchmark:

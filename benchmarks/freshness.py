@@ -11,8 +11,9 @@ import statistics
 import time
 from collections.abc import Iterator
 
+from benchmarks.client import call
 from benchmarks.figures import Figure
-from benchmarks.serving import call, post_histories, replica
+from benchmarks.serving import post_histories, replica
 
 USERS = 300
 PATH = "/v1/users/u{}/recommendations?limit=20"

@@ -15,8 +15,9 @@ from typing import Any
 
 import orjson
 
+from benchmarks.client import Load, call, load, post
 from benchmarks.figures import Figure
-from benchmarks.serving import Load, call, load, post, replica
+from benchmarks.serving import replica
 
 SWAPS = 200
 CONNECTIONS = 8
