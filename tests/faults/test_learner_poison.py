@@ -209,11 +209,14 @@ def test_a_posted_window_of_flipped_labels_is_refused_or_does_little_harm(world:
     """
     learning = replace(world.settings.learning, epochs=4, probe_share=0.2, top_k=5)
     window = world.settings.window.model_copy(update={"max_events": 2_000})
-    world.settings = world.settings.model_copy(update={"learning": learning, "window": window})
+    shipped = world.settings.model_copy(update={"learning": learning, "window": window})
+    lenient = replace(learning, gate_margin=1.0)  # which refuses no honest window by chance
+    world.settings = shipped.model_copy(update={"learning": lenient})
     registry = world.stores.registry
     post(world.settings, clicks(6_000, users=400, items=10), batch=500)
     settle(world.learner())
-    assert registry.head().tip in (3, 4), "one honest window in twenty may be refused by chance"
+    assert registry.head().tip == 4
+    world.settings = shipped
     flipped = [
         replace(event, item_id=f"{'BA'['AB'.index(event.item_id[0])]}{event.item_id[1:]}")
         for event in clicks(2_000, seed=1, users=400, items=10)
